@@ -1,0 +1,97 @@
+import { type AttentionFilter, type AttentionItem } from './attention/attention-store.ts'
+import { type Broker } from './broker/broker.ts'
+import { type ConsumeOptions, type ApplyContext, type PublishInside, type PublishInsideOptions } from './consume/consume-options.ts'
+import { type Database } from './database/database.ts'
+import { type OnefoldError } from './errors.ts'
+import { type DatabaseStatus } from './inspect/status.ts'
+import { type Awaitable, type Receipt } from './message.ts'
+import { type Runtime } from './runtime.ts'
+import { type AnyTopic, type Topic } from './topic.ts'
+
+export interface PublishOptions extends PublishInsideOptions {
+  /** Stops waiting; a message already handed to the database may still be accepted (`outcome` says so). */
+  readonly signal?: AbortSignal
+}
+
+export interface PublishManyItem<Input> extends PublishInsideOptions {
+  readonly data: NoInfer<Input>
+}
+
+export interface OnefoldOptions<Tx> {
+  readonly database: Database<Tx>
+  /** Default: the database itself. */
+  readonly broker?: Broker
+  /** Names this application as the source of what it publishes. Default: the topic's name. Never a host or process id. */
+  readonly source?: string
+  readonly runtime?: Runtime
+  /** How long a silent owner keeps its partitions: 200 ms to 10 min, default 10 s. Decides when, never whether, it is safe. */
+  readonly leaseMs?: number
+  /** Identities remembered: default 7 days and 10,000,000 ids per topic or group. */
+  readonly dedupWindow?: { readonly ms?: number; readonly maxIds?: number }
+  /** Messages waiting in memory to be published: 1 to 1,000,000, default 100,000. */
+  readonly maxQueuedMessages?: number
+  /** Bytes of JSON waiting in memory to be published: default 64 MiB. */
+  readonly maxQueuedBytes?: number
+  /** Told about what goes on in the background: attempts that failed, fenced commits, a full disk. Never throws into the app. */
+  readonly onEvent?: (event: AppEvent) => void
+}
+
+export interface AppEvent {
+  readonly kind: 'attempt-failed' | 'attention' | 'fenced' | 'taken-over' | 'assigned' | 'released' | 'database-error' | 'window-shrunk'
+  readonly topic?: string | undefined
+  readonly group?: string | undefined
+  readonly partition?: string | undefined
+  readonly id?: string | undefined
+  readonly message: string
+  readonly error?: unknown
+}
+
+export interface App<Tx> extends AsyncDisposable {
+  /** Declares a consumer. Call before `start()`. @throws OnefoldError `APP_STARTED`, `OPTION_INVALID`. */
+  consume<I, D>(topic: Topic<I, D>, options: ConsumeOptions<Tx, D>): void
+  consume<I, D>(topic: Topic<I, D>, group: string, apply: (data: D, context: ApplyContext<Tx, D>) => unknown): void
+  /**
+   * Resolves once the message is durable. Works without `start()`.
+   * With `tx` it joins the caller's open transaction and answers 'staged'.
+   */
+  publish<I, D>(topic: Topic<I, D>, data: NoInfer<I>, options?: PublishOptions & { readonly tx?: unknown }): Promise<Receipt>
+  /**
+   * Many at once, in order, sharing commits. Not one transaction: each message has its own receipt.
+   * @throws PublishIncompleteError `PUBLISH_INCOMPLETE` when some were refused; its `results` tell about each.
+   */
+  publishMany<I, D>(topic: Topic<I, D>, items: readonly PublishManyItem<I>[], options?: { readonly tx?: unknown; readonly signal?: AbortSignal }): Promise<Receipt[]>
+  /** A transaction of the caller's own on the same database, with publish. It is never run twice. */
+  transaction<R>(work: (context: { tx: Tx; publish: PublishInside }) => Awaitable<R>): Promise<R>
+  /** Opens the database and starts the consumers; resolves when they run. `groups`: only these. */
+  start(options?: { readonly groups?: readonly string[] }): Promise<void>
+  /** Resolves when the consumers started here have nothing left to do now: all applied, or waiting for a person. */
+  idle(options?: { readonly signal?: AbortSignal }): Promise<void>
+  pause(group: string): void
+  resume(group: string): void
+  /** Finishes what has begun (up to `drainMs`, default 30 s), hands partitions over cleanly and closes. */
+  stop(options?: { readonly drainMs?: number }): Promise<void>
+  readonly attention: {
+    list(filter?: AttentionFilter): Promise<readonly AttentionItem[]>
+    show(id: string): Promise<AttentionItem>
+    /** A new first attempt. False when somebody had already acted on it. */
+    redrive(id: string, options?: { readonly by?: string }): Promise<boolean>
+    discard(id: string, options: { readonly by: string; readonly reason: string }): Promise<boolean>
+  }
+  readonly groups: {
+    list(): Promise<DatabaseStatus['groups']>
+    remove(topic: string, group: string): Promise<{ parked: number; attention: number }>
+  }
+  readonly topics: {
+    change(name: string, change: { partitions?: number; keyed?: boolean; idReuse?: 'error' | 'ignore' }): Promise<void>
+  }
+  status(): Promise<DatabaseStatus>
+  backup(file: string, options?: { readonly onProgress?: (done: number, total: number) => void; readonly signal?: AbortSignal }): Promise<void>
+  /** The topics and groups this app consumes. */
+  readonly consumers: readonly { readonly topic: AnyTopic; readonly group: string }[]
+}
+
+/** `publishMany` could not publish all: `results[i]` is the receipt of item `i`, or why it was refused. */
+export interface PublishIncompleteError extends OnefoldError {
+  readonly code: 'PUBLISH_INCOMPLETE'
+  readonly results: readonly (Receipt | OnefoldError)[]
+}

@@ -1,0 +1,47 @@
+import { type Awaitable, type Envelope } from '../message.ts'
+import { type Subscription } from '../inbox/inbox-store.ts'
+
+export type AttentionKind = 'dead-letter'
+export type AttentionState = 'open' | 'redriven' | 'discarded'
+
+/** Why a message needs a person. */
+export interface AttentionReason {
+  readonly kind: AttentionKind
+  /** Groups items that failed alike: error class and first frame of the user's code. */
+  readonly fingerprint: string
+  readonly errorName: string
+  readonly errorMessage: string
+  readonly errorStack: string
+}
+
+export interface AttentionItem extends AttentionReason, Subscription {
+  readonly id: string
+  readonly partition: string
+  readonly envelope: Envelope
+  readonly attempts: number
+  readonly crashes: number
+  /** How many later messages of the same key wait behind it. */
+  readonly behind: number
+  readonly sinceMs: number
+  readonly state: AttentionState
+  readonly by: string | undefined
+  readonly reason: string | undefined
+  readonly closedMs: number | undefined
+}
+
+export interface AttentionFilter {
+  readonly topic?: string | undefined
+  readonly group?: string | undefined
+  /** Default 'open'. */
+  readonly state?: AttentionState | 'all' | undefined
+  readonly limit?: number | undefined
+}
+
+export interface AttentionStore {
+  list(filter: AttentionFilter): Awaitable<readonly AttentionItem[]>
+  get(id: string): Awaitable<AttentionItem | undefined>
+  /** Open → redriven, and the message is due for a new first attempt. False: it was not open (a second click). */
+  redrive(id: string, by: string | undefined, nowMs: number): Awaitable<boolean>
+  /** Open → discarded; messages waiting behind it move on. False: it was not open. */
+  discard(id: string, by: string, reason: string, nowMs: number): Awaitable<boolean>
+}

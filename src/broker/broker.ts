@@ -1,0 +1,43 @@
+import { type OnefoldError } from '../errors.ts'
+import { type Card } from '../guarantee/card.ts'
+import { type Subscription } from '../inbox/inbox-store.ts'
+import { type Delivery, type Envelope, type Receipt } from '../message.ts'
+import { type Lease } from '../ownership/ownership-store.ts'
+import { type Runtime } from '../runtime.ts'
+import { type AnyTopic } from '../topic.ts'
+
+/** How messages travel. The core never asks which broker it is, only what its card claims. */
+export interface Broker {
+  readonly card: Card
+  open(runtime: Runtime): Promise<void>
+  close(): Promise<void>
+  /** Answers per message and in order: durable as the card says, or why not. */
+  publish(topic: AnyTopic, envelopes: readonly Envelope[], options: { signal?: AbortSignal | undefined }): Promise<readonly (Receipt | OnefoldError)[]>
+  /** Yields an assignment for every partition this process is to consume, as long as `signal` is not aborted. */
+  subscribe(topic: AnyTopic, group: string, options: SubscribeOptions): AsyncIterable<Assignment>
+}
+
+export interface SubscribeOptions {
+  /** The core's own checkpoint for a partition: where a log must start. The broker's idea of it is only a hint. */
+  from(partition: string): Promise<bigint | undefined>
+  readonly startFrom: 'earliest' | 'latest'
+  readonly signal: AbortSignal
+}
+
+/** One partition, for as long as this process may consume it. */
+export interface Assignment {
+  readonly subscription: Subscription
+  readonly partition: string
+  /** Present when the broker owns partitions through our leases; otherwise the core takes one by force. */
+  readonly lease?: Lease | undefined
+  /** Aborted when the partition goes to somebody else. Safety does not rest on it: the epoch does. */
+  readonly revoked: AbortSignal
+  /** The next deliveries, at most `limit`; waits until there are some; undefined after `revoked` or `signal`. */
+  next(limit: number, signal: AbortSignal): Promise<readonly Delivery[] | undefined>
+  /** Tells the broker what became of deliveries, after our commit: forget them, or hand them over again. */
+  settle(done: readonly { readonly delivery: Delivery; readonly as: 'done' | 'again' }[]): Promise<void>
+  /** True when nothing is known to be waiting beyond what `next` has handed over. */
+  drained(): Promise<boolean>
+  /** The core has stopped working on the partition; a broker of ours releases the lease here. */
+  released(): Promise<void>
+}

@@ -1,0 +1,55 @@
+import { type AttentionReason } from '../attention/attention-store.ts'
+import { type Subscription } from '../inbox/inbox-store.ts'
+import { type Awaitable, type Envelope } from '../message.ts'
+
+/**
+ * waiting: its next attempt runs at `dueMs` · behind: waits for an earlier message of its key ·
+ * attention: waits for a person.
+ */
+export type ParkedState = 'waiting' | 'behind' | 'attention'
+
+export interface ParkedMessage {
+  readonly row: bigint
+  readonly state: ParkedState
+  readonly envelope: Envelope
+  readonly attempts: number
+  readonly crashes: number
+  readonly dueMs: number
+}
+
+export interface NewParked {
+  readonly envelope: Envelope
+  readonly state: ParkedState
+  readonly attempts: number
+  readonly crashes: number
+  readonly dueMs: number
+  readonly reason?: AttentionReason | undefined
+  /** The key it holds up or waits for; undefined when it holds nobody (no key, or topic order 'none'). */
+  readonly lane: string | undefined
+}
+
+/**
+ * Messages taken off their partition until a later attempt, or until a person decides. A parked message is recorded
+ * as received in the same commit, so the partition moves on; later messages of its key park behind it in order.
+ */
+export interface ParkedStore {
+  park(subscription: Subscription, partition: string, messages: readonly NewParked[], nowMs: number): Awaitable<void>
+  /** Due at `nowMs`, oldest first: at most one per lane, always the lane's first. */
+  due(subscription: Subscription, partition: string, nowMs: number, limit: number): Awaitable<readonly (ParkedMessage & { lane: string | undefined })[]>
+  /** When the next one of this partition is due, or undefined. */
+  nextDueMs(subscription: Subscription, partition: string): Awaitable<number | undefined>
+  /** Lanes that hold later messages up. */
+  heldLanes(subscription: Subscription, partition: string): Awaitable<readonly string[]>
+  /** Applied: removes the row and makes the next of its lane due. False: it was no longer there (discarded meanwhile). */
+  done(row: bigint, nowMs: number): Awaitable<boolean>
+  /** The attempt failed again. False: the row was no longer there. */
+  failed(row: bigint, change: { state: 'waiting' | 'attention'; attempts: number; crashes: number; dueMs: number; reason?: AttentionReason; release: boolean }, nowMs: number): Awaitable<boolean>
+}
+
+/** Durable marks: "this message is about to run alone", written only when a crash is suspected. */
+export interface StartMarkStore {
+  /** Adds one to the mark and answers how many starts are now unexplained, this one included. */
+  begin(subscription: Subscription, partition: string, identity: string): Awaitable<number>
+  clear(subscription: Subscription, partition: string, identity: string): Awaitable<void>
+  list(subscription: Subscription, partition: string): Awaitable<readonly { identity: string; starts: number }[]>
+}

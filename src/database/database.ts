@@ -1,0 +1,131 @@
+import { type AttentionStore } from '../attention/attention-store.ts'
+import { type ParkedStore, type StartMarkStore } from '../consume/parked-store.ts'
+import { type Card } from '../guarantee/card.ts'
+import { type CheckpointStore, type InboxStore, type Subscription } from '../inbox/inbox-store.ts'
+import { type DatabaseStatus } from '../inspect/status.ts'
+import { type Awaitable, type Delivery, type Envelope } from '../message.ts'
+import { type OutboxStore } from '../outbox/outbox-store.ts'
+import { type OwnershipStore } from '../ownership/ownership-store.ts'
+import { type Runtime } from '../runtime.ts'
+import { type ScheduleStore } from '../schedule/schedule-store.ts'
+import { type AnyTopic } from '../topic.ts'
+
+/** What the database has fixed about a topic. */
+export interface TopicRecord {
+  readonly name: string
+  readonly partitions: number
+  readonly keyed: boolean
+  readonly idReuse: 'error' | 'ignore'
+}
+
+export interface TopicStore {
+  /** Registers the topic, or checks it against what is fixed. @throws OnefoldError `TOPIC_CHANGED`. */
+  declare(topic: AnyTopic): Awaitable<TopicRecord>
+  get(name: string): Awaitable<TopicRecord | undefined>
+  /** Raises the partition count or changes what else is fixed. Refused unless every group has drained the topic. */
+  change(name: string, change: { partitions?: number; keyed?: boolean; idReuse?: 'error' | 'ignore' }): Awaitable<TopicRecord>
+}
+
+export interface GroupStore {
+  /** Groups are durable: a group once declared keeps its place until somebody removes it. */
+  declare(subscription: Subscription, options: { startFrom: 'earliest' | 'latest'; semantics: string }): Awaitable<void>
+  /** Removes a group with its checkpoints, parked messages and attention items. Refused while a process consumes it. */
+  remove(subscription: Subscription): Awaitable<{ parked: number; attention: number }>
+  /** Adds to the durable counter of commits refused by the fence. */
+  countFenced(subscription: Subscription): Awaitable<void>
+}
+
+export interface AppendEntry {
+  readonly envelope: Envelope
+  /** Not before this wall-clock time; absent or past means now. */
+  readonly dueMs?: number | undefined
+}
+
+export type AppendStatus = 'accepted' | 'duplicate' | 'id-reused'
+
+/** The in-database broker's storage: one ordered log per partition. */
+export interface LogStore {
+  /** Identity check and record are one statement each; the answers are in the order given. */
+  append(topic: TopicRecord, entries: readonly AppendEntry[]): Awaitable<readonly AppendStatus[]>
+  /** Committed messages with an offset above `after`, in order; at most `limit` messages and about `maxBytes` bytes. */
+  read(topic: string, partition: string, after: bigint, limit: number, maxBytes: number): Awaitable<readonly Delivery[]>
+  /** The last offset given in a partition; 0 when there is none yet. */
+  head(topic: string, partition: string): Awaitable<bigint>
+}
+
+/** The stores, usable inside one transaction (`Session`) or for reading what is committed (`Reader`). */
+export interface Stores {
+  readonly topics: TopicStore
+  readonly groups: GroupStore
+  readonly log: LogStore
+  readonly inbox: InboxStore
+  readonly checkpoints: CheckpointStore
+  readonly outbox: OutboxStore
+  readonly schedule: ScheduleStore
+  readonly ownership: OwnershipStore
+  readonly parked: ParkedStore
+  readonly startMarks: StartMarkStore
+  readonly attention: AttentionStore
+}
+
+/** One open transaction. */
+export interface Session<Tx> extends Stores {
+  /**
+   * Hands out the user's handle. `close` revokes it: any later use throws `TX_CLOSED` and does nothing, so a write whose
+   * `await` was forgotten cannot slip into somebody else's transaction.
+   */
+  openTx(): { readonly tx: Tx; close(): void }
+  /** All or nothing for `work`, inside the transaction. @throws `TRANSACTION_ENDED` when user SQL ended the transaction. */
+  savepoint<R>(work: () => Awaitable<R>): Awaitable<R>
+}
+
+export interface WriteOptions {
+  /** Not to share the commit with other work of this process (user code that must not run twice). */
+  readonly alone?: boolean
+  /** Stops waiting for the lock; work that has begun is not interrupted. */
+  readonly signal?: AbortSignal | undefined
+  /** What is being written, for the error when the wait for the lock ends: 'publish', 'apply payments/ledger'. */
+  readonly what: string
+}
+
+/** Tells that something was committed, by this process or another. Spurious wake-ups are allowed, missed ones are not. */
+export interface Changes {
+  /** `listener` gets the topics touched when they are known (own commits), else undefined. */
+  onChange(listener: (topics: ReadonlySet<string> | undefined) => void): Disposable
+}
+
+export interface MaintenanceOptions {
+  readonly topics: readonly { readonly name: string; readonly retentionMs: number }[]
+  readonly nowMs: number
+}
+
+/** Where effects commit. Constructors touch nothing; `open` refuses what cannot keep the promise. */
+export interface Database<Tx> {
+  readonly card: Card
+  readonly changes: Changes
+  open(options: { runtime: Runtime; dedupWindow: DedupWindow }): Promise<void>
+  close(): Promise<void>
+  /**
+   * Runs `work` in a transaction and resolves after COMMIT. Work of several callers may share one commit; each is all or
+   * nothing, and `work` may run again when a neighbour broke the shared transaction. A rejection means that nothing of
+   * `work` was committed, except `COMMIT_UNKNOWN`: repeat with the same identities.
+   */
+  write<R>(work: (session: Session<Tx>) => Awaitable<R>, options: WriteOptions): Promise<R>
+  /** Reads what is committed; never waits for writers. */
+  read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R>
+  /** Joins the caller's own open transaction. @throws OnefoldError `TX_FOREIGN` when it is not one on this database. */
+  join(tx: unknown): Session<Tx>
+  /** True when the code asking runs inside a transaction that this process has open (and so would wait for itself). */
+  insideTransaction(): boolean
+  /** One bounded step of housekeeping; true when there is more to do now. */
+  maintain(options: MaintenanceOptions): Promise<boolean>
+  status(): Promise<DatabaseStatus>
+  /** Copies the whole database, consistently and while it is in use, to a new file; the copy is a new incarnation. */
+  backup(file: string, options?: { onProgress?: (done: number, total: number) => void; signal?: AbortSignal | undefined }): Promise<void>
+}
+
+/** How long, and how many, identities are remembered. */
+export interface DedupWindow {
+  readonly ms: number
+  readonly maxIds: number
+}

@@ -1,0 +1,31 @@
+import { type Awaitable, type Envelope } from '../message.ts'
+
+/** One consumer group of one topic. */
+export interface Subscription {
+  readonly topic: string
+  readonly group: string
+}
+
+export type ClaimStatus = 'new' | 'seen' | 'id-reused'
+
+export interface InboxStore {
+  /**
+   * Records the identities as received by this subscription and says, in the order given, which are new: check and
+   * record are one statement. It commits or rolls back with the effect. Within one call a repeated identity is 'seen'.
+   */
+  claim(subscription: Subscription, envelopes: readonly Envelope[]): Awaitable<readonly ClaimStatus[]>
+}
+
+export interface Progress {
+  /** Everything up to and including this offset is done (or safely parked). Absent for brokers without offsets. */
+  readonly offset?: bigint | undefined
+  readonly applied: number
+  readonly suppressed: number
+}
+
+export interface CheckpointStore {
+  /** Where the subscription stands in a partition; undefined when it never committed there. */
+  get(subscription: Subscription, partition: string): Awaitable<bigint | undefined>
+  /** Stored in the same commit as the effect. An offset never goes back. */
+  advance(subscription: Subscription, partition: string, progress: Progress): Awaitable<void>
+}

@@ -1,0 +1,60 @@
+/** The read model behind `onefold status`, the gateway and the console. Counts are numbers; offsets are strings. */
+export interface DatabaseStatus {
+  readonly database: {
+    readonly file: string
+    readonly incarnation: string
+    readonly schemaVersion: number
+    readonly bytes: number
+    readonly walBytes: number
+    /** The process holding the write lock at this moment, where the system can tell. */
+    readonly writeLockHolder: { readonly pid: number } | null
+  }
+  readonly topics: readonly TopicStatus[]
+  readonly groups: readonly GroupStatus[]
+  readonly owners: readonly OwnerStatus[]
+  readonly scheduled: number
+  readonly outbox: { readonly unsent: number; readonly oldestAgeMs: number | null }
+  readonly dedupWindows: readonly { readonly name: string; readonly ids: number; readonly liveMs: number; readonly generations: number }[]
+}
+
+export interface TopicStatus {
+  readonly name: string
+  /** Stored now (retention removes applied ones). */
+  readonly messages: number
+  /** Ever accepted. */
+  readonly accepted: number
+  /** Publishes recognised as repeats. */
+  readonly duplicates: number
+  readonly keyed: boolean
+  readonly idReuse: 'error' | 'ignore'
+  readonly partitions: readonly { readonly partition: string; readonly firstOffset: string; readonly lastOffset: string }[]
+}
+
+export interface GroupStatus {
+  readonly topic: string
+  readonly group: string
+  readonly semantics: string
+  readonly applied: number
+  /** Deliveries recognised as already received and not applied again. */
+  readonly suppressed: number
+  /** Messages in the log that the group has not come to yet; null where the broker is not this database. */
+  readonly lag: number | null
+  /** Waiting for a later attempt or behind such a message. */
+  readonly parked: number
+  /** Waiting for a person. */
+  readonly attention: number
+  /** Commits of late owners that the fence refused. */
+  readonly fenced: number
+  /** Age of the oldest message not yet applied, in ms; null when there is none. */
+  readonly oldestAgeMs: number | null
+  readonly partitions: readonly { readonly partition: string; readonly offset: string | null; readonly epoch: string; readonly owner: number | null }[]
+}
+
+export interface OwnerStatus {
+  readonly owner: number
+  readonly pid: number
+  readonly host: string
+  readonly alive: 'alive' | 'dead' | 'unknown'
+  readonly leases: number
+  readonly untilMs: number
+}

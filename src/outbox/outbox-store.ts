@@ -1,0 +1,19 @@
+import { type Awaitable, type Envelope } from '../message.ts'
+
+export interface OutboxRow {
+  readonly row: bigint
+  readonly topic: string
+  readonly envelope: Envelope
+  /** Identity of the message whose handler published this one. */
+  readonly cause: string | undefined
+}
+
+/** What waits to leave for a broker outside this database. */
+export interface OutboxStore {
+  append(topic: string, envelopes: readonly Envelope[], cause?: string): Awaitable<void>
+  /** Oldest first. */
+  read(limit: number): Awaitable<readonly OutboxRow[]>
+  remove(rows: readonly bigint[]): Awaitable<void>
+  /** Numbers densely per (incarnation, topic, partition): answers the first of `count` fresh numbers. */
+  number(topic: string, partition: string, count: number): Awaitable<{ incarnation: string; first: bigint }>
+}
