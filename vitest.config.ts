@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config'
+
+/** What takes long: real processes killed by the dozen, and the package built, packed and installed. */
+const slow = ['test/torture/**/*.test.ts', 'test/package/**/*.test.ts']
+
+export default defineConfig({
+  test: {
+    // A process per test file: tests open databases, and one of them may take its process down.
+    pool: 'forks',
+    projects: [
+      {
+        extends: true,
+        test: { name: 'quick', include: ['test/**/*.test.ts'], exclude: slow, testTimeout: 10_000 },
+      },
+      {
+        extends: true,
+        test: { name: 'full', include: slow, testTimeout: 180_000, hookTimeout: 180_000 },
+      },
+    ],
+  },
+})
