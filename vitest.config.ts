@@ -7,6 +7,7 @@ export default defineConfig({
   test: {
     // A process per test file: tests open databases, and one of them may take its process down.
     pool: 'forks',
+    reporters: ['default', './scripts/test-summary.ts'],
     projects: [
       {
         extends: true,

@@ -1,0 +1,39 @@
+import { writeFileSync } from 'node:fs'
+import type { Reporter, TestCase, TestModule } from 'vitest/node'
+
+export interface TestCounts {
+  readonly passed: number
+  readonly failed: number
+  readonly skipped: number
+}
+
+/**
+ * Says after a run why each skipped test was skipped: a test that silently does not run proves nothing.
+ * Where `ONEFOLD_TEST_COUNTS` names a file, the counts are written there for `npm run verify`.
+ */
+export default class TestSummary implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {
+    const tests = modules.flatMap((module) => [...module.children.allTests()])
+    const skipped = tests.filter((test) => test.result().state === 'skipped')
+    for (const test of skipped) console.log(`skipped: ${test.module.relativeModuleId} > ${test.fullName}: ${reasonOf(test)}`)
+
+    const counts: TestCounts = {
+      passed: tests.filter((test) => test.result().state === 'passed').length,
+      // A file that could not be loaded, a hook that failed and an error outside any test have no test of their own to fail.
+      failed:
+        tests.filter((test) => test.result().state === 'failed').length +
+        modules.flatMap((module) => [module, ...module.children.allSuites()]).filter((suite) => suite.errors().length > 0)
+          .length +
+        unhandledErrors.length,
+      skipped: skipped.length,
+    }
+    const file = process.env.ONEFOLD_TEST_COUNTS
+    if (file !== undefined) writeFileSync(file, JSON.stringify(counts))
+  }
+}
+
+function reasonOf(test: TestCase): string {
+  const result = test.result()
+  const note = result.state === 'skipped' ? result.note : undefined
+  return note ?? (test.options.mode === 'todo' ? 'to do' : 'no reason given')
+}
