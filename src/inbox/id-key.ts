@@ -13,6 +13,7 @@ const maxTextBytes = 32
 const uuidPrefix = 0x00
 const digestPrefix = 0x01
 const utf8 = new TextEncoder()
+const scratch = new Uint8Array(maxTextBytes)
 
 /** Value of a lower-case hexadecimal digit by its character code; 255 for everything else. */
 const digitValue = new Uint8Array(128).fill(255)
@@ -76,8 +77,13 @@ function textKey(id: string): Uint8Array | undefined {
   const key = new Uint8Array(id.length)
   for (let i = 0; i < id.length; i++) {
     const code = id.charCodeAt(i)
-    if (code >= 0x80) return Buffer.byteLength(id, 'utf8') <= maxTextBytes ? utf8.encode(id) : undefined
+    if (code >= 0x80) return encodedKey(id)
     key[i] = code
   }
   return key
+}
+
+function encodedKey(id: string): Uint8Array | undefined {
+  const { read, written } = utf8.encodeInto(id, scratch)
+  return read === id.length ? scratch.slice(0, written) : undefined
 }
