@@ -33,6 +33,11 @@ describe('the key of an id', () => {
     expect(hex('0190B7A2-7C1E-7F00-8000-00000000ABCD').slice(0, 2)).toBe('01')
   })
 
+  test('is its own: computing the next one does not change it', () => {
+    const keys = ['é', 'ö', 'evt_1', 'evt_2'].map(idKey)
+    expect(keys.map((key) => Buffer.from(key).toString('utf8'))).toEqual(['é', 'ö', 'evt_1', 'evt_2'])
+  })
+
   test('of a long id is 01 and the first half of its SHA-256', () => {
     const long = `https://example.com/events/${'7'.repeat(40)}/é`
     expect(hex(long)).toBe(`01${createHash('sha256').update(long, 'utf8').digest('hex').slice(0, 32)}`)
