@@ -1,0 +1,43 @@
+import { statSync } from 'node:fs'
+import { OnefoldError } from '../errors.ts'
+import { defineCommand } from './command.ts'
+import { databaseFile, requireFile, withApp } from './open-app.ts'
+import { bytes, duration } from './readable.ts'
+import { UsageError } from './usage-error.ts'
+
+export const backup = defineCommand({
+  name: 'backup',
+  summary: 'copy the database while it is in use',
+  usage: ['backup FILE'],
+  description: [
+    'Writes a consistent copy of the database to FILE, which must not exist yet, while others go on publishing and consuming. ' +
+      'With --json: {database, file, bytes, seconds}.',
+  ],
+  promise:
+    'The copy holds one moment of the database, effects and the record of them together. It is a new incarnation: what it numbers ' +
+    'cannot be mistaken for what the original numbers. Going back to it repeats what happened outside the database since then.',
+  options: {},
+  examples: ['onefold backup shop-2026-11-21.db --db shop.db'],
+
+  async run({ values, positionals, terminal, runtime, stop, environment }) {
+    const [target, ...rest] = positionals
+    if (target === undefined) throw new UsageError('backup needs a FILE to write')
+    if (rest.length > 0) throw new UsageError(`backup takes one FILE, but got also ${JSON.stringify(rest[0])}`)
+    const file = databaseFile(values, environment)
+    requireFile(file)
+    if (statSync(target, { throwIfNoEntry: false }) !== undefined) {
+      throw new OnefoldError('NOT_POSSIBLE', `${target} exists already; backup writes a new file and overwrites none.`, {
+        details: { file: target },
+      })
+    }
+    const begunMs = runtime.monotonicMs()
+    const onProgress = (done: number, total: number) =>
+      terminal.progress(`${Math.floor((100 * done) / Math.max(1, total))} % copied`)
+    await withApp(file, { runtime }, {}, (app) => app.backup(target, { onProgress, signal: stop.signal }))
+    const tookMs = runtime.monotonicMs() - begunMs
+    const size = statSync(target).size
+    if (values.json) await terminal.json({ database: file, file: target, bytes: size, seconds: tookMs / 1000 })
+    else await terminal.write(`${target}: ${bytes(size)} in ${duration(tookMs)}\n`)
+    return 0
+  },
+})

@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { nodeRuntime } from '../runtime/node-runtime.ts'
+import { attention } from './attention.ts'
+import { backup } from './backup.ts'
+import { type Command } from './command.ts'
+import { consume } from './consume.ts'
+import { group } from './group.ts'
+import { publish } from './publish.ts'
+import { reportError } from './report-error.ts'
+import { status } from './status.ts'
+import { StopRequest } from './stop-request.ts'
+import { OutputClosed, Terminal } from './terminal.ts'
+import { topic } from './topic.ts'
+import { UsageError } from './usage-error.ts'
+
+const commands: readonly Command[] = [publish, consume, status, attention, group, topic, backup]
+
+function overview(): string {
+  return [
+    'Usage: onefold COMMAND [options]',
+    '',
+    'Messages may arrive many times; their effect happens once.',
+    '',
+    ...commands.map((command) => `  ${command.name.padEnd(11)}${command.summary}`),
+    '',
+    'onefold COMMAND --help   what it does, what it promises, its options, an example',
+    'onefold --version        the version',
+    '',
+    'Every command reads --db FILE (default: $ONEFOLD_DB, or else ./onefold.db) and --json.',
+    'Exit codes: 0 done; 1 something was refused or failed, and is named; 2 the command line is wrong.',
+    '',
+  ].join('\n')
+}
+
+async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+  const [name, ...rest] = argv
+  if (name === '--version') {
+    const description = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+    await terminal.write(`${description.version}\n`)
+    return 0
+  }
+  if (name === '--help' || name === 'help') {
+    const wanted = commands.find((command) => command.name === rest[0])
+    await terminal.write(wanted?.help() ?? overview())
+    return 0
+  }
+  const command = commands.find((candidate) => candidate.name === name)
+  if (command === undefined) {
+    const names = commands.map((candidate) => candidate.name).join(', ')
+    if (name === undefined) throw new UsageError(`name a command: ${names}`)
+    if (name.startsWith('-')) throw new UsageError(`the command comes before ${name}; commands are ${names}`)
+    throw new UsageError(`unknown command ${JSON.stringify(name)}; commands are ${names}`)
+  }
+  using stop = new StopRequest(() => terminal.note('onefold: stopping; once more ends it at once'))
+  return await command.run(rest, { terminal, stop, runtime: nodeRuntime(), environment: process.env })
+}
+
+const terminal = new Terminal(process.stdout, process.stderr)
+const argv = process.argv.slice(2)
+try {
+  process.exitCode = await run(argv, terminal)
+} catch (error) {
+  try {
+    if (error instanceof OutputClosed) throw error
+    const command = commands.find((candidate) => candidate.name === argv[0])?.name
+    process.exitCode = await reportError(error, { command, json: argv.includes('--json'), terminal })
+  } catch (unheard) {
+    if (!(unheard instanceof OutputClosed)) throw unheard
+    process.exitCode = error instanceof OutputClosed ? 0 : 1
+  }
+} finally {
+  terminal.endProgress()
+}
