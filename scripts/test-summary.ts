@@ -35,5 +35,13 @@ export default class TestSummary implements Reporter {
 function reasonOf(test: TestCase): string {
   const result = test.result()
   const note = result.state === 'skipped' ? result.note : undefined
-  return note ?? (test.options.mode === 'todo' ? 'to do' : 'no reason given')
+  if (note !== undefined) return note
+  if (test.options.mode === 'todo') return 'to do'
+  return hookFailed(test) ? 'a hook before it failed' : 'no reason given'
+}
+
+function hookFailed(test: TestCase): boolean {
+  let suite: TestCase['parent'] = test.parent
+  while (suite.type === 'suite' && suite.errors().length === 0) suite = suite.parent
+  return suite.errors().length > 0
 }

@@ -54,5 +54,6 @@ test('the counts include a file that could not be loaded, and each skipped test 
   expect(run.status).toBe(1)
   expect(run.stdout).toContain('cases.test.js > needs a tool: strace is not installed')
   expect(run.stdout).toContain('cases.test.js > says nothing: no reason given')
+  expect(run.stdout).toContain('cases.test.js > a broken hook > never runs: a hook before it failed')
   expect(JSON.parse(readFileSync(counts, 'utf8'))).toMatchObject({ passed: 1, failed: 3 })
 })
