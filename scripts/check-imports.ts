@@ -26,10 +26,11 @@ export const rooms: readonly Room[] = [
   { name: 'ports', files: ['database/database.ts', 'broker/broker.ts'], imports: ['leaf', 'interfaces'] },
   { name: 'runtime', files: ['runtime/**'], imports: ['leaf'] },
 
-  // Engines know the ports and pure modules: never what publishes, applies or composes.
+  // Engines know the ports and pure modules: never what publishes, applies or composes. The in-database broker is no engine
+  // of its own but code over any Database, so it may use what else is built on that port.
   { name: 'sqlite', files: ['database/sqlite/**'], imports: ['leaf', 'interfaces', 'ports', 'pure concepts', 'pure attention', 'pure inspect'] },
   { name: 'postgres', files: ['database/postgres/**'], imports: ['leaf', 'interfaces', 'ports', 'pure concepts', 'pure attention', 'pure inspect'] },
-  { name: 'in-database', files: ['broker/in-database/**'], imports: ['leaf', 'interfaces', 'ports', 'pure concepts'] },
+  { name: 'in-database', files: ['broker/in-database/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts'] },
   { name: 'outside broker', files: ['broker/*/**'], imports: ['leaf', 'interfaces', 'ports', 'pure concepts'] },
 
   { name: 'concepts', files: ['inbox/**', 'outbox/**', 'ownership/**', 'schedule/**', 'guarantee/**', 'state/**', 'telemetry/**'], imports: ['leaf', 'interfaces', 'ports'] },
