@@ -48,7 +48,7 @@ export const attention = defineCommand({
   examples: [
     'onefold attention',
     'onefold attention redrive $(onefold attention list --group mail --json | jq -r .items[].id)',
-    'onefold attention discard 17 --reason "test data" --by mia',
+    'onefold attention discard a17 --reason "test data" --by mia',
   ],
 
   async run({ values, positionals, terminal, runtime, environment }) {

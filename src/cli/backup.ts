@@ -1,5 +1,4 @@
 import { statSync } from 'node:fs'
-import { OnefoldError } from '../errors.ts'
 import { defineCommand } from './command.ts'
 import { databaseFile, requireFile, withApp } from './open-app.ts'
 import { bytes, duration } from './readable.ts'
@@ -25,11 +24,6 @@ export const backup = defineCommand({
     if (rest.length > 0) throw new UsageError(`backup takes one FILE, but got also ${JSON.stringify(rest[0])}`)
     const file = databaseFile(values, environment)
     requireFile(file)
-    if (statSync(target, { throwIfNoEntry: false }) !== undefined) {
-      throw new OnefoldError('NOT_POSSIBLE', `${target} exists already; backup writes a new file and overwrites none.`, {
-        details: { file: target },
-      })
-    }
     const begunMs = runtime.monotonicMs()
     const onProgress = (done: number, total: number) =>
       terminal.progress(`${Math.floor((100 * done) / Math.max(1, total))} % copied`)

@@ -37,13 +37,14 @@ export async function reportError(
     const help = command === undefined ? 'onefold --help' : `onefold ${command} --help`
     terminal.note(`onefold: ${printableLines(error.message)}\n  ${help} tells more`)
   } else if (isOnefoldError(error)) {
-    terminal.note(`onefold: ${printableLines(error.message)}\n${wrap(`code ${error.code}; ${advice(error)}`, 2)}`)
+    terminal.note(`onefold: ${printableLines(error.message)}\n${wrap(`code ${error.code}: ${advice(error)}`, 2)}`)
   } else {
     terminal.note(`onefold: ${printableLines(error instanceof Error ? (error.stack ?? error.message) : String(error))}`)
   }
   return exitCode
 }
 
+/** The message says what to do about the cause; this says what became of the call, and whether repeating it helps. */
 function advice(error: OnefoldError): string {
   const happened = {
     'not-applied': 'nothing was changed',
@@ -51,9 +52,9 @@ function advice(error: OnefoldError): string {
     unknown: 'whether it happened is unknown',
   }[error.outcome]
   const next = {
-    now: 'run the same command again (the same ids make that harmless)',
-    later: 'run the same command again later',
-    never: 'running it again changes nothing before the cause is removed',
+    now: '; run the same command again: the same ids make that harmless',
+    later: '; run the same command again later',
+    never: '',
   }[error.retry]
-  return `${happened}; ${next}.`
+  return `${happened}${next}`
 }

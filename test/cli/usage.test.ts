@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { Place } from './run-onefold.ts'
+
+const commands = ['publish', 'consume', 'status', 'attention', 'group', 'topic', 'backup']
+
+describe.concurrent('the command line', () => {
+  test('says its version', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+    expect(await new Place().onefold('--version')).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' })
+  })
+
+  test('lists its commands, and what the exit codes mean', async () => {
+    const { code, stdout } = await new Place().onefold('--help')
+    expect(code).toBe(0)
+    for (const command of commands) expect(stdout).toMatch(new RegExp(`^ {2}${command} +\\w`, 'm'))
+    expect(stdout).toContain('Exit codes')
+  })
+
+  test.each(commands)('%s --help: usage, promise, options with defaults, an example; nothing is opened', async (command) => {
+    const place = new Place()
+    const { code, stdout, stderr } = await place.onefold(`${command} --help`)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(new RegExp(`^Usage: onefold ${command}`))
+    for (const heading of [/^Promise$/m, /^Options$/m, /^Examples?$/m]) expect(stdout).toMatch(heading)
+    expect(stdout.replace(/\s+/g, ' ')).toContain('--db FILE the database file (default: $ONEFOLD_DB, or else ./onefold.db)')
+    expect(stdout).toContain('--json')
+    expect(place.has('onefold.db')).toBe(false)
+  })
+
+  test.each([
+    ['', 'name a command: publish, consume'],
+    ['nope', 'unknown command "nope"'],
+    ['--db x.db status', 'the command comes before --db'],
+    ['status --wach', 'unknown option --wach; there are: --watch --db --json --help'],
+    ['status extra', 'status takes no argument'],
+    ['publish', 'publish needs a TOPIC'],
+    ['publish t a b', 'publish takes one FILE'],
+    ['publish t --id a[', '--id is "a["; it must be a path'],
+    ['consume', 'consume needs a TOPIC'],
+    ['consume t', 'consume needs --group G'],
+    ['consume t --group g --concurrency 0', '--concurrency is "0"; it must be a whole number from 1 to 1000'],
+    ['consume t --group g --from here', '--from is "here"; it must be one of: earliest, latest'],
+    ['attention settle', 'unknown action "settle"; attention knows list, show, redrive, discard'],
+    ['attention show', 'attention show needs one ID'],
+    ['attention redrive', 'attention redrive needs at least one ID'],
+    ['attention discard a1', 'attention discard needs --reason TEXT'],
+    ['attention discard a1 --reason x', 'attention discard needs --by NAME'],
+    ['attention redrive a1 --group g', '--group goes with attention list, not with redrive'],
+    ['group remove g', 'group remove needs --topic TOPIC'],
+    ['topic change', 'topic change needs a NAME'],
+    ['topic change t', 'topic change needs what to change'],
+    ['topic change t --partitions 300', '--partitions is "300"'],
+    ['backup', 'backup needs a FILE'],
+  ])('%j is refused with exit code 2, naming what is wrong', async (words, message) => {
+    const place = new Place()
+    const { code, stdout, stderr } = await place.onefold(words)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toContain(`onefold: ${message}`)
+    expect(stderr).toMatch(/--help tells more\n$/)
+    expect(place.has('onefold.db')).toBe(false)
+  })
+
+  test('with --json a mistake is one JSON document as well', async () => {
+    expect(await new Place().json('consume t --group g')).toMatchObject({
+      code: 2,
+      stderr: '',
+      document: { error: { code: 'USAGE', message: expect.stringContaining('--json needs --exec') } },
+    })
+  })
+
+  test.each(['status', 'attention', 'group', 'topic', 'backup copy.db', 'attention redrive a1', 'group remove g --topic t'])(
+    '%s on a file that is not there: says so, and makes none',
+    async (words) => {
+      const place = new Place()
+      const ended = await place.onefold(`${words} --db missing.db`)
+      expect(ended).toMatchObject({ code: 1, stdout: '' })
+      expect(ended.stderr).toContain('onefold: there is no database at missing.db')
+      expect(ended.stderr).toContain('code NOT_FOUND: nothing was changed')
+      expect((await place.json(`${words} --db missing.db`)).document).toEqual({
+        error: {
+          code: 'NOT_FOUND',
+          message: expect.stringContaining('missing.db'),
+          outcome: 'not-applied',
+          retry: 'never',
+          details: { file: 'missing.db' },
+        },
+      })
+      expect(place.has('missing.db')).toBe(false)
+    },
+  )
+})
