@@ -1,4 +1,4 @@
-import { OnefoldError } from '../errors.ts'
+import { OnefoldError, optionInvalid } from '../errors.ts'
 
 /** Received numbers without a hole between them, both ends included. */
 export interface SequenceRange {
@@ -49,9 +49,10 @@ export class SequenceSet {
   /**
    * The set that `toStored` wrote, or an empty one. A set stored with more ranges than `maxRanges` is restored whole.
    *
-   * @throws OnefoldError `DATABASE_CORRUPT` when `stored` is not what `toStored` writes.
+   * @throws OnefoldError `DATABASE_CORRUPT` when `stored` is not what `toStored` writes; `OPTION_INVALID`.
    */
   static from(stored: string | undefined, { source, maxRanges = defaultMaxRanges }: SequenceSetOptions): SequenceSet {
+    if (!(maxRanges >= 1)) throw optionInvalid('maxRanges', maxRanges, 'a number of at least 1')
     const firsts: bigint[] = []
     const lasts: bigint[] = []
     if (stored !== undefined) readRanges(stored, source, firsts, lasts)

@@ -174,6 +174,11 @@ describe('a sequence set', () => {
     expect(() => set.add(30_000n)).toThrow('the 10000 ranges')
   })
 
+  test('refuses a bound that leaves room for nothing', () => {
+    for (const maxRanges of [0, Number.NaN])
+      expect(() => SequenceSet.from(undefined, { source: 'shop', maxRanges })).toThrow('maxRanges is')
+  })
+
   test('refuses a negative number', () => {
     expect(() => received().add(-1n)).toThrow('sequence of a message of source shop is -1; it must be 0 or more.')
     expect(() => received(0n).add(-1n)).toThrow('it must be 0 or more')
