@@ -1,12 +1,13 @@
-import { type AttentionFilter, type AttentionItem } from './attention/attention-store.ts'
-import { type Broker } from './broker/broker.ts'
-import { type ConsumeOptions, type ApplyContext, type PublishInside, type PublishInsideOptions } from './consume/consume-options.ts'
-import { type Database } from './database/database.ts'
-import { type OnefoldError } from './errors.ts'
-import { type DatabaseStatus } from './inspect/status.ts'
-import { type Awaitable, type Receipt } from './message.ts'
-import { type Runtime } from './runtime.ts'
-import { type AnyTopic, type Topic } from './topic.ts'
+import type { AppEvent } from './app-event.ts'
+import type { AttentionFilter, AttentionItem } from './attention/attention-store.ts'
+import type { Broker } from './broker/broker.ts'
+import type { ApplyContext, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
+import type { Database } from './database/database.ts'
+import { OnefoldError } from './errors.ts'
+import type { DatabaseStatus } from './inspect/status.ts'
+import type { Awaitable, Receipt } from './message.ts'
+import type { Runtime } from './runtime.ts'
+import type { AnyTopic, Topic } from './topic.ts'
 
 export interface PublishOptions extends PublishInsideOptions {
   /** Stops waiting; a message already handed to the database may still be accepted (`outcome` says so). */
@@ -36,16 +37,6 @@ export interface OnefoldOptions<Tx> {
   readonly onEvent?: (event: AppEvent) => void
 }
 
-export interface AppEvent {
-  readonly kind: 'attempt-failed' | 'attention' | 'fenced' | 'taken-over' | 'assigned' | 'released' | 'database-error' | 'window-shrunk'
-  readonly topic?: string | undefined
-  readonly group?: string | undefined
-  readonly partition?: string | undefined
-  readonly id?: string | undefined
-  readonly message: string
-  readonly error?: unknown
-}
-
 export interface App<Tx> extends AsyncDisposable {
   /** Declares a consumer. Call before `start()`. @throws OnefoldError `APP_STARTED`, `OPTION_INVALID`. */
   consume<I, D>(topic: Topic<I, D>, options: ConsumeOptions<Tx, D>): void
@@ -59,7 +50,11 @@ export interface App<Tx> extends AsyncDisposable {
    * Many at once, in order, sharing commits. Not one transaction: each message has its own receipt.
    * @throws PublishIncompleteError `PUBLISH_INCOMPLETE` when some were refused; its `results` tell about each.
    */
-  publishMany<I, D>(topic: Topic<I, D>, items: readonly PublishManyItem<I>[], options?: { readonly tx?: unknown; readonly signal?: AbortSignal }): Promise<Receipt[]>
+  publishMany<I, D>(
+    topic: Topic<I, D>,
+    items: readonly PublishManyItem<I>[],
+    options?: { readonly tx?: unknown; readonly signal?: AbortSignal },
+  ): Promise<Receipt[]>
   /** A transaction of the caller's own on the same database, with publish. It is never run twice. */
   transaction<R>(work: (context: { tx: Tx; publish: PublishInside }) => Awaitable<R>): Promise<R>
   /** Opens the database and starts the consumers; resolves when they run. `groups`: only these. */
@@ -85,13 +80,35 @@ export interface App<Tx> extends AsyncDisposable {
     change(name: string, change: { partitions?: number; keyed?: boolean; idReuse?: 'error' | 'ignore' }): Promise<void>
   }
   status(): Promise<DatabaseStatus>
-  backup(file: string, options?: { readonly onProgress?: (done: number, total: number) => void; readonly signal?: AbortSignal }): Promise<void>
+  backup(
+    file: string,
+    options?: { readonly onProgress?: (done: number, total: number) => void; readonly signal?: AbortSignal },
+  ): Promise<void>
   /** The topics and groups this app consumes. */
   readonly consumers: readonly { readonly topic: AnyTopic; readonly group: string }[]
 }
 
 /** `publishMany` could not publish all: `results[i]` is the receipt of item `i`, or why it was refused. */
-export interface PublishIncompleteError extends OnefoldError {
-  readonly code: 'PUBLISH_INCOMPLETE'
+export class PublishIncompleteError extends OnefoldError {
   readonly results: readonly (Receipt | OnefoldError)[]
+
+  constructor(results: readonly (Receipt | OnefoldError)[]) {
+    const failed = results.filter((result) => result instanceof OnefoldError)
+    const first = failed[0]
+    super(
+      'PUBLISH_INCOMPLETE',
+      `${failed.length} of ${results.length} messages were not published; the first: ${first?.message ?? ''} See error.results for each.`,
+      {
+        outcome: failed.some((error) => error.outcome === 'unknown')
+          ? 'unknown'
+          : failed.length === results.length
+            ? 'not-applied'
+            : 'applied',
+        retry: failed.every((error) => error.retry === 'never') ? 'never' : 'later',
+        cause: first,
+        details: { published: results.length - failed.length, refused: failed.length },
+      },
+    )
+    this.results = results
+  }
 }

@@ -1,4 +1,4 @@
-import { type Message } from './message.ts'
+import type { Message } from './message.ts'
 
 /** A structured CloudEvents 1.0 event. Extension attributes stand beside the named ones, as the format wants. */
 export interface CloudEvent {

@@ -42,6 +42,8 @@ export interface Envelope {
   readonly headers: Headers
   /** RFC 8785 canonical JSON of the input. */
   readonly json: string
+  /** Not to be delivered before this wall-clock time. Gone once the message has its place in a log. */
+  readonly deliverAtMs?: number | undefined
 }
 
 /** What `publish` answers once the message is durable (`staged`: once the surrounding transaction commits). */
@@ -60,7 +62,11 @@ export interface Delivery {
 }
 
 /** Identity as one string, for maps, logs and error details. */
-export function identityOf(message: { readonly source: string; readonly id: string; readonly sequence?: bigint | undefined }): string {
+export function identityOf(message: {
+  readonly source: string
+  readonly id: string
+  readonly sequence?: bigint | undefined
+}): string {
   return message.sequence === undefined ? `${message.source}/${message.id}` : `${message.source}#${message.sequence}`
 }
 

@@ -3,7 +3,7 @@
  * The simulator owns this interface and with it every interleaving; a lint rule keeps `Date.now`, `Math.random`,
  * `setTimeout` and friends out of every other file.
  */
-import { type Awaitable } from './message.ts'
+import type { Awaitable } from './message.ts'
 
 export interface ProcessReference {
   readonly pid: number
@@ -34,19 +34,18 @@ export interface Runtime {
   /** 'dead' only when that is certain. Decides only when a lease is tried, never whether a commit is safe. */
   isAlive(process: ProcessReference): 'alive' | 'dead' | 'unknown'
   /**
-   * Ends this process at once when `work` blocks the event loop beyond a limit: see `Watchdog`.
-   * Undefined where the host has none.
+   * A guard for work that could block the event loop for ever: it ends this process when the work is inside and the loop
+   * has not turned for `limitMs`. Undefined where the host has none. `what` names the work in the process's last line.
    */
-  watch?(limitMs: number): Watchdog
+  watch?(limitMs: number, what: string): Watchdog
   /** A named point that tests and the simulator may stop, delay or kill at. Costs one call when nobody listens. */
   reached?(point: string): Awaitable<void>
   /** Ends the process without any cleaning up. */
   die(why: Error): never
 }
 
-/** A second thread that sees what a blocked event loop cannot: that a synchronous handler never came back. */
+/** A second thread sees what a blocked event loop cannot: that a synchronous handler never came back. */
 export interface Watchdog extends Disposable {
-  /** The guarded work begins now. `what` names it in the last line the process writes. */
-  enter(what: string): void
+  enter(): void
   leave(): void
 }

@@ -1,4 +1,4 @@
-import { type StandardSchemaV1 } from '@standard-schema/spec'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { OnefoldError, optionInvalid } from './errors.ts'
 
 /** Defaults and bounds of a topic, in one place. */
@@ -108,14 +108,16 @@ export function topic(name: string, options: TopicOptions<StandardSchemaV1> | Pl
       order,
       idReuse: options.idReuse,
       retentionMs: integer('retentionMs', options.retentionMs, 60_000, Number.MAX_SAFE_INTEGER) ?? topicLimits.defaultRetentionMs,
-      maxDataBytes:
-        integer('maxDataBytes', options.maxDataBytes, 1, topicLimits.maxDataBytes) ?? topicLimits.defaultMaxDataBytes,
+      maxDataBytes: integer('maxDataBytes', options.maxDataBytes, 1, topicLimits.maxDataBytes) ?? topicLimits.defaultMaxDataBytes,
     }),
   }) as AnyTopic
 }
 
 /** A topic known by name only: partitions, keyed or not, and idReuse are whatever the database says. */
-export function adoptTopic(name: string, options: { id?: (data: unknown) => string; key?: (data: unknown) => string } = {}): Topic<unknown> {
+export function adoptTopic(
+  name: string,
+  options: { id?: (data: unknown) => string; key?: (data: unknown) => string } = {},
+): Topic<unknown> {
   return Object.freeze({ ...topic<unknown>(name, options), adopt: true })
 }
 
@@ -128,7 +130,8 @@ export function checkName(what: string, name: unknown): asserts name is string {
 
 function integer(option: string, value: number | undefined, min: number, max: number): number | undefined {
   if (value === undefined) return undefined
-  if (!Number.isSafeInteger(value) || value < min || value > max) throw optionInvalid(option, value, `a whole number from ${min} to ${max}`)
+  if (!Number.isSafeInteger(value) || value < min || value > max)
+    throw optionInvalid(option, value, `a whole number from ${min} to ${max}`)
   return value
 }
 
@@ -141,7 +144,10 @@ export interface ParseFailure {
 export function parseData<I, D>(
   topic: Topic<I, D>,
   input: unknown,
-): { readonly value: D } | { readonly failures: readonly ParseFailure[] } | Promise<{ readonly value: D } | { readonly failures: readonly ParseFailure[] }> {
+):
+  | { readonly value: D }
+  | { readonly failures: readonly ParseFailure[] }
+  | Promise<{ readonly value: D } | { readonly failures: readonly ParseFailure[] }> {
   if (topic.schema === undefined) return { value: input as D }
   const result = topic.schema['~standard'].validate(input)
   return result instanceof Promise ? result.then(toParsed<D>) : toParsed<D>(result)
@@ -162,7 +168,11 @@ export function schemaError(topic: AnyTopic, failures: readonly ParseFailure[], 
   const first = failures[0]
   const where = first?.path ? `${first.path}: ` : ''
   const more = failures.length > 1 ? ` (and ${failures.length - 1} more)` : ''
-  return new OnefoldError('MESSAGE_INVALID', `data does not fit the schema of topic ${topic.name}: ${where}${first?.message ?? 'refused'}${more}`, {
-    details: { topic: topic.name, field: first?.path ?? '', id },
-  })
+  return new OnefoldError(
+    'MESSAGE_INVALID',
+    `data does not fit the schema of topic ${topic.name}: ${where}${first?.message ?? 'refused'}${more}`,
+    {
+      details: { topic: topic.name, field: first?.path ?? '', id },
+    },
+  )
 }

@@ -1,5 +1,5 @@
-import { type Awaitable, type Envelope } from '../message.ts'
-import { type Subscription } from '../inbox/inbox-store.ts'
+import type { Subscription } from '../inbox/inbox-store.ts'
+import type { Awaitable, Envelope } from '../message.ts'
 
 export type AttentionKind = 'dead-letter'
 export type AttentionState = 'open' | 'redriven' | 'discarded'

@@ -5,7 +5,7 @@
 import { hash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
-import { type AttentionReason } from './attention-store.ts'
+import type { AttentionReason } from './attention-store.ts'
 
 export type ErrorRecord = Omit<AttentionReason, 'kind'>
 

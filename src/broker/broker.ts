@@ -1,10 +1,10 @@
-import { type OnefoldError } from '../errors.ts'
-import { type Card } from '../guarantee/card.ts'
-import { type Subscription } from '../inbox/inbox-store.ts'
-import { type Delivery, type Envelope, type Receipt } from '../message.ts'
-import { type Lease } from '../ownership/ownership-store.ts'
-import { type Runtime } from '../runtime.ts'
-import { type AnyTopic } from '../topic.ts'
+import type { OnefoldError } from '../errors.ts'
+import type { Card } from '../guarantee/card.ts'
+import type { Subscription } from '../inbox/inbox-store.ts'
+import type { Delivery, Envelope, Receipt } from '../message.ts'
+import type { Lease } from '../ownership/ownership-store.ts'
+import type { Runtime } from '../runtime.ts'
+import type { AnyTopic } from '../topic.ts'
 
 /** How messages travel. The core never asks which broker it is, only what its card claims. */
 export interface Broker {
@@ -12,7 +12,11 @@ export interface Broker {
   open(runtime: Runtime): Promise<void>
   close(): Promise<void>
   /** Answers per message and in order: durable as the card says, or why not. */
-  publish(topic: AnyTopic, envelopes: readonly Envelope[], options: { signal?: AbortSignal | undefined }): Promise<readonly (Receipt | OnefoldError)[]>
+  publish(
+    topic: AnyTopic,
+    envelopes: readonly Envelope[],
+    options: { signal?: AbortSignal | undefined },
+  ): Promise<readonly (Receipt | OnefoldError)[]>
   /** Yields an assignment for every partition this process is to consume, as long as `signal` is not aborted. */
   subscribe(topic: AnyTopic, group: string, options: SubscribeOptions): AsyncIterable<Assignment>
 }

@@ -1,5 +1,5 @@
 import { userInfo } from 'node:os'
-import { type App } from '../app.ts'
+import type { App } from '../app.ts'
 import { isOnefoldError } from '../errors.ts'
 import { defineCommand } from './command.ts'
 import { databaseFile, requireFile, withApp } from './open-app.ts'

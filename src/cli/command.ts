@@ -1,8 +1,9 @@
-import { type Runtime } from '../runtime.ts'
-import { type OptionSpecs, placeholder, readArguments, type Values } from './arguments.ts'
+import type { Runtime } from '../runtime.ts'
+import type { OptionSpecs, Values } from './arguments.ts'
+import { placeholder, readArguments } from './arguments.ts'
 import { wrap } from './readable.ts'
-import { type StopRequest } from './stop-request.ts'
-import { type Terminal } from './terminal.ts'
+import type { StopRequest } from './stop-request.ts'
+import type { Terminal } from './terminal.ts'
 
 /** What every command understands. */
 export const commonOptions = {

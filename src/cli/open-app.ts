@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
-import { type App, type OnefoldOptions } from '../app.ts'
+import type { App, OnefoldOptions } from '../app.ts'
 import { OnefoldError } from '../errors.ts'
-import { type Surroundings } from './command.ts'
+import type { Surroundings } from './command.ts'
 
 type AppOptions = Pick<OnefoldOptions<unknown>, 'source' | 'leaseMs' | 'onEvent'>
 

@@ -1,6 +1,7 @@
-import { type PublishManyItem } from '../app.ts'
-import { type Line } from './lines.ts'
-import { type Path, textAt } from './path.ts'
+import type { PublishManyItem } from '../app.ts'
+import type { Line } from './lines.ts'
+import type { Path } from './path.ts'
+import { textAt } from './path.ts'
 
 export interface LineOptions {
   readonly id: Path | undefined

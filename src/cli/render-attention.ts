@@ -1,4 +1,4 @@
-import { type AttentionItem } from '../attention/attention-store.ts'
+import type { AttentionItem } from '../attention/attention-store.ts'
 import { count, duration, plural, printable, printableLines, shorten, table, wrap } from './readable.ts'
 
 /** For programs: an item without what can be large. */

@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import { type DatabaseStatus, type GroupStatus, type TopicStatus } from '../inspect/status.ts'
+import type { DatabaseStatus, GroupStatus, TopicStatus } from '../inspect/status.ts'
 import { bytes, count, duration, printable, table } from './readable.ts'
 
 /** What a group's semantics promise, in words. */

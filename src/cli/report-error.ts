@@ -1,6 +1,7 @@
-import { isOnefoldError, type OnefoldError } from '../errors.ts'
+import type { OnefoldError } from '../errors.ts'
+import { isOnefoldError } from '../errors.ts'
 import { printableLines, wrap } from './readable.ts'
-import { type Terminal } from './terminal.ts'
+import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 
 export interface ErrorDocument {

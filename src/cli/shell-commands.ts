@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { type Runtime } from '../runtime.ts'
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import type { Runtime } from '../runtime.ts'
 
 const maxErrorBytes = 2048
 /** How long to wait for the last words on stderr when something the command left behind keeps it open. */

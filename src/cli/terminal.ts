@@ -1,4 +1,4 @@
-import { type Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
 
 /** Whoever read our stdout has gone (`| head -1`). Not a failure: nobody is left to be told anything. */
 export class OutputClosed extends Error {

@@ -1,5 +1,5 @@
-import { type Message } from '../message.ts'
-import { type Topic } from '../topic.ts'
+import type { Message } from '../message.ts'
+import type { Topic } from '../topic.ts'
 
 /** Publishes from inside a transaction: buffered, checked and written before COMMIT, sent if and only if it commits. */
 export interface PublishInside {

@@ -1,5 +1,5 @@
-import { type Envelope } from '../message.ts'
-import { type Order } from '../topic.ts'
+import type { Envelope } from '../message.ts'
+import type { Order } from '../topic.ts'
 
 /**
  * The lane of a message: messages of one lane are applied one after the other, in the order they arrived, and a parked

@@ -1,6 +1,6 @@
-import { type AttentionReason } from '../attention/attention-store.ts'
-import { type Subscription } from '../inbox/inbox-store.ts'
-import { type Awaitable, type Envelope } from '../message.ts'
+import type { AttentionReason } from '../attention/attention-store.ts'
+import type { Subscription } from '../inbox/inbox-store.ts'
+import type { Awaitable, Envelope } from '../message.ts'
 
 /**
  * waiting: its next attempt runs at `dueMs` · behind: waits for an earlier message of its key ·
@@ -35,7 +35,12 @@ export interface NewParked {
 export interface ParkedStore {
   park(subscription: Subscription, partition: string, messages: readonly NewParked[], nowMs: number): Awaitable<void>
   /** Due at `nowMs`, oldest first: at most one per lane, always the lane's first. */
-  due(subscription: Subscription, partition: string, nowMs: number, limit: number): Awaitable<readonly (ParkedMessage & { lane: string | undefined })[]>
+  due(
+    subscription: Subscription,
+    partition: string,
+    nowMs: number,
+    limit: number,
+  ): Awaitable<readonly (ParkedMessage & { lane: string | undefined })[]>
   /** When the next one of this partition is due, or undefined. */
   nextDueMs(subscription: Subscription, partition: string): Awaitable<number | undefined>
   /** Lanes that hold later messages up. */
@@ -43,7 +48,18 @@ export interface ParkedStore {
   /** Applied: removes the row and makes the next of its lane due. False: it was no longer there (discarded meanwhile). */
   done(row: bigint, nowMs: number): Awaitable<boolean>
   /** The attempt failed again. False: the row was no longer there. */
-  failed(row: bigint, change: { state: 'waiting' | 'attention'; attempts: number; crashes: number; dueMs: number; reason?: AttentionReason; release: boolean }, nowMs: number): Awaitable<boolean>
+  failed(
+    row: bigint,
+    change: {
+      state: 'waiting' | 'attention'
+      attempts: number
+      crashes: number
+      dueMs: number
+      reason?: AttentionReason
+      release: boolean
+    },
+    nowMs: number,
+  ): Awaitable<boolean>
 }
 
 /** Durable marks: "this message is about to run alone", written only when a crash is suspected. */

@@ -1,20 +1,21 @@
-import { type AttentionStore } from '../attention/attention-store.ts'
-import { type ParkedStore, type StartMarkStore } from '../consume/parked-store.ts'
-import { type Card } from '../guarantee/card.ts'
-import { type CheckpointStore, type InboxStore, type Subscription } from '../inbox/inbox-store.ts'
-import { type DatabaseStatus } from '../inspect/status.ts'
-import { type Awaitable, type Delivery, type Envelope } from '../message.ts'
-import { type OutboxStore } from '../outbox/outbox-store.ts'
-import { type OwnershipStore } from '../ownership/ownership-store.ts'
-import { type Runtime } from '../runtime.ts'
-import { type ScheduleStore } from '../schedule/schedule-store.ts'
-import { type AnyTopic } from '../topic.ts'
+import type { AttentionStore } from '../attention/attention-store.ts'
+import type { ParkedStore, StartMarkStore } from '../consume/parked-store.ts'
+import type { Card } from '../guarantee/card.ts'
+import type { CheckpointStore, InboxStore, Subscription } from '../inbox/inbox-store.ts'
+import type { DatabaseStatus } from '../inspect/status.ts'
+import type { Awaitable, Delivery, Envelope } from '../message.ts'
+import type { OutboxStore } from '../outbox/outbox-store.ts'
+import type { OwnershipStore } from '../ownership/ownership-store.ts'
+import type { Runtime } from '../runtime.ts'
+import type { ScheduleStore } from '../schedule/schedule-store.ts'
+import type { AnyTopic } from '../topic.ts'
 
 /** What the database has fixed about a topic. */
 export interface TopicRecord {
   readonly name: string
   readonly partitions: number
-  readonly keyed: boolean
+  /** Undefined while only tools that know the topic by name have used it. */
+  readonly keyed: boolean | undefined
   readonly idReuse: 'error' | 'ignore'
 }
 
@@ -35,18 +36,12 @@ export interface GroupStore {
   countFenced(subscription: Subscription): Awaitable<void>
 }
 
-export interface AppendEntry {
-  readonly envelope: Envelope
-  /** Not before this wall-clock time; absent or past means now. */
-  readonly dueMs?: number | undefined
-}
-
 export type AppendStatus = 'accepted' | 'duplicate' | 'id-reused'
 
 /** The in-database broker's storage: one ordered log per partition. */
 export interface LogStore {
   /** Identity check and record are one statement each; the answers are in the order given. */
-  append(topic: TopicRecord, entries: readonly AppendEntry[]): Awaitable<readonly AppendStatus[]>
+  append(topic: TopicRecord, envelopes: readonly Envelope[]): Awaitable<readonly AppendStatus[]>
   /** Committed messages with an offset above `after`, in order; at most `limit` messages and about `maxBytes` bytes. */
   read(topic: string, partition: string, after: bigint, limit: number, maxBytes: number): Awaitable<readonly Delivery[]>
   /** The last offset given in a partition; 0 when there is none yet. */
@@ -95,7 +90,6 @@ export interface Changes {
 }
 
 export interface MaintenanceOptions {
-  readonly topics: readonly { readonly name: string; readonly retentionMs: number }[]
   readonly nowMs: number
 }
 
@@ -113,15 +107,18 @@ export interface Database<Tx> {
   write<R>(work: (session: Session<Tx>) => Awaitable<R>, options: WriteOptions): Promise<R>
   /** Reads what is committed; never waits for writers. */
   read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R>
-  /** Joins the caller's own open transaction. @throws OnefoldError `TX_FOREIGN` when it is not one on this database. */
-  join(tx: unknown): Session<Tx>
+  /** Runs `work` in the caller's own open transaction. @throws OnefoldError `TX_FOREIGN` when it is not one on this database. */
+  join<R>(tx: unknown, work: (session: Session<Tx>) => Awaitable<R>): Awaitable<R>
   /** True when the code asking runs inside a transaction that this process has open (and so would wait for itself). */
   insideTransaction(): boolean
   /** One bounded step of housekeeping; true when there is more to do now. */
   maintain(options: MaintenanceOptions): Promise<boolean>
   status(): Promise<DatabaseStatus>
   /** Copies the whole database, consistently and while it is in use, to a new file; the copy is a new incarnation. */
-  backup(file: string, options?: { onProgress?: (done: number, total: number) => void; signal?: AbortSignal | undefined }): Promise<void>
+  backup(
+    file: string,
+    options?: { onProgress?: (done: number, total: number) => void; signal?: AbortSignal | undefined },
+  ): Promise<void>
 }
 
 /** How long, and how many, identities are remembered. */

@@ -1,4 +1,4 @@
-import { type Awaitable, type Envelope } from '../message.ts'
+import type { Awaitable, Envelope } from '../message.ts'
 
 /** One consumer group of one topic. */
 export interface Subscription {

@@ -14,7 +14,12 @@ export interface DatabaseStatus {
   readonly owners: readonly OwnerStatus[]
   readonly scheduled: number
   readonly outbox: { readonly unsent: number; readonly oldestAgeMs: number | null }
-  readonly dedupWindows: readonly { readonly name: string; readonly ids: number; readonly liveMs: number; readonly generations: number }[]
+  readonly dedupWindows: readonly {
+    readonly name: string
+    readonly ids: number
+    readonly liveMs: number
+    readonly generations: number
+  }[]
 }
 
 export interface TopicStatus {
@@ -25,7 +30,7 @@ export interface TopicStatus {
   readonly accepted: number
   /** Publishes recognised as repeats. */
   readonly duplicates: number
-  readonly keyed: boolean
+  readonly keyed: boolean | null
   readonly idReuse: 'error' | 'ignore'
   readonly partitions: readonly { readonly partition: string; readonly firstOffset: string; readonly lastOffset: string }[]
 }
@@ -47,7 +52,12 @@ export interface GroupStatus {
   readonly fenced: number
   /** Age of the oldest message not yet applied, in ms; null when there is none. */
   readonly oldestAgeMs: number | null
-  readonly partitions: readonly { readonly partition: string; readonly offset: string | null; readonly epoch: string; readonly owner: number | null }[]
+  readonly partitions: readonly {
+    readonly partition: string
+    readonly offset: string | null
+    readonly epoch: string
+    readonly owner: number | null
+  }[]
 }
 
 export interface OwnerStatus {

@@ -1,4 +1,4 @@
-import { type Awaitable, type Envelope } from '../message.ts'
+import type { Awaitable, Envelope } from '../message.ts'
 
 export interface OutboxRow {
   readonly row: bigint
@@ -14,6 +14,4 @@ export interface OutboxStore {
   /** Oldest first. */
   read(limit: number): Awaitable<readonly OutboxRow[]>
   remove(rows: readonly bigint[]): Awaitable<void>
-  /** Numbers densely per (incarnation, topic, partition): answers the first of `count` fresh numbers. */
-  number(topic: string, partition: string, count: number): Awaitable<{ incarnation: string; first: bigint }>
 }

@@ -1,13 +1,13 @@
-import { type Awaitable } from '../message.ts'
-import { type ProcessReference } from '../runtime.ts'
+import type { Awaitable } from '../message.ts'
+import type { ProcessReference } from '../runtime.ts'
 
 /** The right to commit for one partition, relay or schedule. The epoch only grows; the highest one is the only one. */
 export interface Lease {
   readonly name: string
   readonly epoch: bigint
   /**
-   * How often in a row an owner ended uncleanly without committing anything under this lease.
-   * 0 after a clean hand-over; 2 or more means: something in the next messages may be killing its process.
+   * How many owners ended uncleanly since the last `trust`. From 2 on something in the next messages is suspected of
+   * killing its process.
    */
   readonly crashes: number
 }
@@ -40,8 +40,14 @@ export interface OwnershipStore {
    * Takes a lease that nobody holds, that has expired at `nowMs`, or whose owner is among `gone` (or whoever holds it,
    * with `force`: an outside broker has reassigned the partition). The epoch rises by one in the same statement.
    */
-  take(name: string, owner: bigint, options: { nowMs: number; untilMs: number; gone: readonly bigint[]; force?: boolean }): Awaitable<Lease | undefined>
+  take(
+    name: string,
+    owner: bigint,
+    options: { nowMs: number; untilMs: number; gone: readonly bigint[]; force?: boolean },
+  ): Awaitable<Lease | undefined>
   release(lease: Lease): Awaitable<void>
+  /** The messages that were under way when earlier owners ended are done: the suspicion is over. */
+  trust(lease: Lease): Awaitable<void>
   /**
    * The fence: a guarded update that must be part of every commit made under the lease.
    * @throws OnefoldError `FENCED` when the epoch is no longer the newest; the transaction must then roll back.

@@ -1,4 +1,4 @@
-import { type Awaitable } from '../message.ts'
+import type { Awaitable } from '../message.ts'
 
 /** Messages published with `deliverAt`. They get their offset when they are due, not before. */
 export interface ScheduleStore {

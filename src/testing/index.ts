@@ -1,2 +1,2 @@
 export { seededRandom } from './seeded-random.ts'
-export { type UnreliableBroker, unreliableBroker, type UnreliableCounts, type UnreliableOptions } from './unreliable-broker.ts'
+export { type UnreliableBroker, type UnreliableCounts, type UnreliableOptions, unreliableBroker } from './unreliable-broker.ts'

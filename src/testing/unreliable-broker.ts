@@ -1,8 +1,8 @@
-import { type Assignment, type Broker } from '../broker/broker.ts'
+import type { Assignment, Broker } from '../broker/broker.ts'
 import { optionInvalid } from '../errors.ts'
-import { type Subscription } from '../inbox/inbox-store.ts'
-import { type Delivery } from '../message.ts'
-import { type AnyTopic } from '../topic.ts'
+import type { Subscription } from '../inbox/inbox-store.ts'
+import type { Delivery } from '../message.ts'
+import type { AnyTopic } from '../topic.ts'
 import { seededRandom } from './seeded-random.ts'
 
 export interface UnreliableOptions {

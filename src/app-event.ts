@@ -1,0 +1,18 @@
+/** What goes on in the background, for logs and alerts. */
+export interface AppEvent {
+  readonly kind:
+    | 'attempt-failed'
+    | 'attention'
+    | 'fenced'
+    | 'taken-over'
+    | 'assigned'
+    | 'released'
+    | 'database-error'
+    | 'window-shrunk'
+  readonly topic?: string | undefined
+  readonly group?: string | undefined
+  readonly partition?: string | undefined
+  readonly id?: string | undefined
+  readonly message: string
+  readonly error?: unknown
+}

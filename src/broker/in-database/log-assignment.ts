@@ -1,0 +1,106 @@
+import type { Database } from '../../database/database.ts'
+import type { Subscription } from '../../inbox/inbox-store.ts'
+import type { Delivery } from '../../message.ts'
+import type { Ownership } from '../../ownership/ownership.ts'
+import type { Lease } from '../../ownership/ownership-store.ts'
+import type { Assignment } from '../broker.ts'
+import type { Wakeups } from './wakeups.ts'
+
+/** A read hands over at most this much JSON, so that large messages do not fill the memory. */
+const maxReadBytes = 4 * 1024 * 1024
+
+export class LogAssignment implements Assignment {
+  readonly subscription: Subscription
+  readonly partition: string
+  readonly lease: Lease
+  readonly revoked: AbortSignal
+  readonly #revoke = new AbortController()
+  readonly #database: Database<unknown>
+  readonly #wakeups: Wakeups
+  readonly #ownership: Ownership
+  readonly #acknowledges: boolean
+  readonly #onReleased: () => void
+  readonly #outstanding = new Set<bigint>()
+  #again: Delivery[] = []
+  #position: bigint
+
+  constructor(options: {
+    database: Database<unknown>
+    wakeups: Wakeups
+    ownership: Ownership
+    subscription: Subscription
+    partition: string
+    lease: Lease
+    position: bigint
+    acknowledges: boolean
+    onReleased: () => void
+  }) {
+    this.#database = options.database
+    this.#wakeups = options.wakeups
+    this.#ownership = options.ownership
+    this.#acknowledges = options.acknowledges
+    this.#onReleased = options.onReleased
+    this.#position = options.position
+    this.subscription = options.subscription
+    this.partition = options.partition
+    this.lease = options.lease
+    this.revoked = this.#revoke.signal
+  }
+
+  revoke(): void {
+    this.#revoke.abort()
+  }
+
+  async next(limit: number, signal: AbortSignal): Promise<readonly Delivery[] | undefined> {
+    const { topic } = this.subscription
+    const either = AbortSignal.any([signal, this.revoked])
+    while (!either.aborted) {
+      if (this.#again.length > 0) return this.#again.splice(0, limit)
+      const version = this.#wakeups.version(topic)
+      const deliveries = await this.#database.read((stores) =>
+        stores.log.read(topic, this.partition, this.#position, limit, maxReadBytes),
+      )
+      const last = deliveries.at(-1)?.offset
+      if (last !== undefined) {
+        this.#position = last
+        if (this.#acknowledges) for (const { offset } of deliveries) if (offset !== undefined) this.#outstanding.add(offset)
+        return deliveries
+      }
+      await this.#wakeups.wait(topic, version, either)
+    }
+    return undefined
+  }
+
+  /** With the app's own database the checkpoint says it all. Over another one, everything below the oldest open delivery is acknowledged there. */
+  async settle(done: readonly { readonly delivery: Delivery; readonly as: 'done' | 'again' }[]): Promise<void> {
+    const before = this.#outstanding.size
+    for (const { delivery, as } of done) {
+      if (as === 'again') this.#again.push(delivery)
+      else if (delivery.offset !== undefined) this.#outstanding.delete(delivery.offset)
+    }
+    if (!this.#acknowledges || this.#outstanding.size === before) return
+    const oldest = this.#outstanding.values().next().value
+    const acknowledged = oldest === undefined ? this.#position : oldest - 1n
+    await this.#database.write(
+      async (session) => {
+        await session.ownership.guard(this.lease)
+        await session.checkpoints.advance(this.subscription, this.partition, { offset: acknowledged, applied: 0, suppressed: 0 })
+      },
+      { what: `acknowledge ${this.lease.name}` },
+    )
+  }
+
+  async drained(): Promise<boolean> {
+    if (this.#again.length > 0) return false
+    return (await this.#database.read((stores) => stores.log.head(this.subscription.topic, this.partition))) <= this.#position
+  }
+
+  async released(): Promise<void> {
+    this.revoke()
+    try {
+      await this.#ownership.release(this.lease)
+    } finally {
+      this.#onReleased()
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import type { Database } from '../../database/database.ts'
+import type { Subscription } from '../../inbox/inbox-store.ts'
+import type { Ownership } from '../../ownership/ownership.ts'
+import { partitionOf } from '../../partition-of.ts'
+import type { Runtime } from '../../runtime.ts'
+import type { Assignment, SubscribeOptions } from '../broker.ts'
+import { LogAssignment } from './log-assignment.ts'
+import type { Wakeups } from './wakeups.ts'
+
+export interface AssignerOptions {
+  readonly database: Database<unknown>
+  readonly runtime: Runtime
+  readonly ownership: Ownership
+  readonly wakeups: Wakeups
+  readonly subscription: Subscription
+  readonly partitions: number
+  readonly from: SubscribeOptions['from']
+  readonly acknowledges: boolean
+  readonly signal: AbortSignal
+}
+
+/** Whose turn a partition is. Everybody computes the same from the same list; the lease settles what is in between. */
+export function memberFor<T>(members: readonly T[], membership: string, partition: number): T | undefined {
+  if (members.length === 0) return undefined
+  return members[(partition + partitionOf(membership, members.length)) % members.length]
+}
+
+/** Takes and gives back one subscription's partitions as processes come and go. */
+export class PartitionAssigner {
+  readonly #options: AssignerOptions
+  readonly #membership: string
+  readonly #held = new Map<number, LogAssignment>()
+  readonly #fresh: LogAssignment[] = []
+
+  constructor(options: AssignerOptions) {
+    this.#options = options
+    this.#membership = `${options.subscription.topic}/${options.subscription.group}`
+  }
+
+  async *assignments(): AsyncIterable<Assignment> {
+    const { ownership, runtime, signal } = this.#options
+    await ownership.join(this.#membership)
+    using _evicted = ownership.onEvicted(() => {
+      for (const assignment of this.#held.values()) assignment.revoke()
+    })
+    try {
+      while (!signal.aborted) {
+        try {
+          await this.#tick()
+        } catch {
+          // A busy or full database: the next tick tries again.
+        }
+        for (const assignment of this.#fresh.splice(0)) yield assignment
+        await runtime.sleep(ownership.tickMs, signal)
+      }
+    } finally {
+      for (const assignment of this.#held.values()) assignment.revoke()
+      await ownership.resign(this.#membership).catch(() => undefined)
+    }
+  }
+
+  async #tick(): Promise<void> {
+    const { ownership, database } = this.#options
+    const { live, gone } = await ownership.members(this.#membership)
+    const leases = new Map(
+      (await database.read((stores) => stores.ownership.leases(`${this.#membership}/`))).map((lease) => [lease.name, lease]),
+    )
+    for (let partition = 0; partition < this.#options.partitions; partition++) {
+      const name = `${this.#membership}/${partition}`
+      const lease = leases.get(name)
+      const held = this.#held.get(partition)
+      const mine = ownership.isMe(memberFor(live, this.#membership, partition)?.id)
+      if (held !== undefined) {
+        // Ours no more, by agreement or because somebody took it.
+        if (!mine || lease?.epoch !== held.lease.epoch) held.revoke()
+      } else if (
+        mine &&
+        (lease?.owner === undefined ||
+          ownership.isMe(lease.owner) ||
+          gone.includes(lease.owner) ||
+          !live.some((member) => member.id === lease.owner))
+      ) {
+        await this.#take(partition, name, gone)
+      }
+    }
+  }
+
+  async #take(partition: number, name: string, gone: readonly bigint[]): Promise<void> {
+    const { ownership, database, subscription, acknowledges, wakeups } = this.#options
+    const lease = await ownership.take(name, { gone })
+    if (lease === undefined) return
+    const number = String(partition)
+    const checkpoint = await this.#options.from(number)
+    const acknowledged = acknowledges ? await database.read((stores) => stores.checkpoints.get(subscription, number)) : undefined
+    const assignment = new LogAssignment({
+      database,
+      wakeups,
+      ownership,
+      subscription,
+      partition: number,
+      lease,
+      position: checkpoint ?? acknowledged ?? 0n,
+      acknowledges,
+      onReleased: () => {
+        if (this.#held.get(partition) === assignment) this.#held.delete(partition)
+      },
+    })
+    this.#held.set(partition, assignment)
+    this.#fresh.push(assignment)
+  }
+}

@@ -1,0 +1,199 @@
+import type { Session } from '../database/database.ts'
+import { OnefoldError } from '../errors.ts'
+import type { Awaitable, Envelope, Message } from '../message.ts'
+import { isThenable } from '../message.ts'
+import type { AnyTopic } from '../topic.ts'
+import type { ApplyContext, BatchItem, ConsumeApply, ConsumeApplyBatch, PublishInside } from './consume-options.ts'
+import type { ConsumerContext, PartitionState } from './consumer-context.ts'
+import type { Item } from './item.ts'
+import { messageOf } from './item.ts'
+
+interface Outgoing {
+  readonly topic: AnyTopic
+  readonly envelope: Awaitable<Envelope>
+  readonly cause: string
+}
+
+/**
+ * Runs the user's handler inside a savepoint of an open transaction and writes what it published.
+ * Stays synchronous when the handler is: a promise per message would cost more than the bookkeeping.
+ */
+export class ApplyHandler {
+  readonly #context: ConsumerContext
+  readonly #options: ConsumeApply<unknown, unknown> | ConsumeApplyBatch<unknown, unknown>
+
+  constructor(context: ConsumerContext, options: ConsumeApply<unknown, unknown> | ConsumeApplyBatch<unknown, unknown>) {
+    this.#context = context
+    this.#options = options
+  }
+
+  get takesBatches(): boolean {
+    return this.#options.applyBatch !== undefined
+  }
+
+  /** @throws what the handler threw; nothing it did remains. */
+  run(session: Session<unknown>, state: PartitionState, items: readonly Item[], attempt: number): Awaitable<void> {
+    return session.savepoint(() =>
+      then(this.#context.runtime.reached?.('consume:applying'), () =>
+        then(this.#invoke(session, state, items, attempt), () => this.#context.runtime.reached?.('consume:applied')),
+      ),
+    )
+  }
+
+  #invoke(session: Session<unknown>, state: PartitionState, items: readonly Item[], attempt: number): Awaitable<void> {
+    const { watchdog } = this.#context
+    const handle = session.openTx()
+    const outgoing: Outgoing[] = []
+    const scope = new Scope(state.handlers)
+    const publishFor =
+      (item: Item): PublishInside =>
+      (topic, data, options = {}) => {
+        if (!scope.open)
+          throw new OnefoldError(
+            'TX_CLOSED',
+            `publish was used after its handler had ended; message to ${topic.name} was not taken.`,
+          )
+        const envelope = this.#context.prepare(topic, data, options)
+        if (isThenable(envelope)) Promise.resolve(envelope).catch(() => undefined)
+        outgoing.push({ topic, envelope, cause: item.identity })
+      }
+    const close = (): void => {
+      scope.open = false
+      handle.close()
+      watchdog?.leave()
+    }
+    watchdog?.enter()
+    let result: unknown
+    try {
+      result = this.#call(handle.tx, scope, items, attempt, publishFor)
+    } catch (error) {
+      close()
+      throw error
+    }
+    if (!isThenable(result)) {
+      close()
+      return this.#emit(session, outgoing)
+    }
+    return this.#awaited(result, scope, close).then(() => this.#emit(session, outgoing))
+  }
+
+  #call(tx: unknown, scope: Scope, items: readonly Item[], attempt: number, publishFor: (item: Item) => PublishInside): unknown {
+    if (this.#options.applyBatch !== undefined) {
+      const batch: BatchItem<unknown>[] = items.map((item) => ({
+        data: item.data,
+        message: messageOf(item),
+        attempt,
+        publish: publishFor(item),
+      }))
+      return this.#options.applyBatch(batch, {
+        tx,
+        get signal() {
+          return scope.signal
+        },
+      })
+    }
+    const item = items[0] as Item
+    return this.#options.apply(item.data, new MessageContext(tx, publishFor(item), item, attempt, scope))
+  }
+
+  async #awaited(result: PromiseLike<unknown>, scope: Scope, close: () => void): Promise<void> {
+    const { runtime, settings } = this.#context
+    let timer: Disposable | undefined
+    let stopListening: (() => void) | undefined
+    try {
+      await Promise.race([
+        result,
+        new Promise<never>((_, reject) => {
+          timer = runtime.after(settings.timeoutMs, () => {
+            const error = new OnefoldError(
+              'TRANSACTION_TIMEOUT',
+              `apply did not end within transactionTimeoutMs (${settings.timeoutMs} ms); its transaction was rolled back and its tx revoked.`,
+              { retry: 'later' },
+            )
+            scope.abort(error)
+            reject(error)
+          })
+          stopListening = scope.onAbort(reject)
+        }),
+      ])
+    } finally {
+      timer?.[Symbol.dispose]()
+      stopListening?.()
+      close()
+    }
+  }
+
+  #emit(session: Session<unknown>, outgoing: readonly Outgoing[]): Awaitable<void> {
+    for (let index = 0; index < outgoing.length; index++) {
+      const { topic, envelope, cause } = outgoing[index] as Outgoing
+      const emitted = isThenable(envelope)
+        ? envelope.then((ready) => this.#context.emit(session, topic, ready, cause))
+        : this.#context.emit(session, topic, envelope, cause)
+      if (isThenable(emitted)) return emitted.then(() => this.#emit(session, outgoing.slice(index + 1)))
+    }
+  }
+}
+
+/** Is the handler still running, and has it been told to stop? The AbortController is made only when somebody looks. */
+class Scope {
+  open = true
+  readonly #outer: AbortSignal
+  #controller: AbortController | undefined
+
+  constructor(outer: AbortSignal) {
+    this.#outer = outer
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    return AbortSignal.any([this.#outer, this.#controller.signal])
+  }
+
+  abort(reason: unknown): void {
+    this.#controller?.abort(reason)
+  }
+
+  /** Answers how to stop listening. */
+  onAbort(listener: (reason: unknown) => void): () => void {
+    const stop = (): void =>
+      listener(
+        new OnefoldError('ABORTED', 'the handler was stopped: its partition was taken over or the app stopped without waiting.', {
+          retry: 'now',
+        }),
+      )
+    if (this.#outer.aborted) stop()
+    else this.#outer.addEventListener('abort', stop, { once: true })
+    return () => this.#outer.removeEventListener('abort', stop)
+  }
+}
+
+class MessageContext implements ApplyContext<unknown, unknown> {
+  readonly tx: unknown
+  readonly publish: PublishInside
+  readonly attempt: number
+  readonly #item: Item
+  readonly #scope: Scope
+  #message: Message<unknown> | undefined
+
+  constructor(tx: unknown, publish: PublishInside, item: Item, attempt: number, scope: Scope) {
+    this.tx = tx
+    this.publish = publish
+    this.attempt = attempt
+    this.#item = item
+    this.#scope = scope
+  }
+
+  get message(): Message<unknown> {
+    this.#message ??= messageOf(this.#item)
+    return this.#message
+  }
+
+  get signal(): AbortSignal {
+    return this.#scope.signal
+  }
+}
+
+/** `next` after `first`, without a promise where none is needed. */
+export function then<A, B>(first: Awaitable<A>, next: (value: A) => Awaitable<B>): Awaitable<B> {
+  return isThenable(first) ? first.then(next as (value: unknown) => Awaitable<B>) : next(first)
+}

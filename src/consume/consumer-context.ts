@@ -1,0 +1,39 @@
+import type { AppEvent } from '../app-event.ts'
+import type { Broker } from '../broker/broker.ts'
+import type { Database, Session } from '../database/database.ts'
+import type { Subscription } from '../inbox/inbox-store.ts'
+import type { Awaitable, Envelope } from '../message.ts'
+import type { Ownership } from '../ownership/ownership.ts'
+import type { Lease } from '../ownership/ownership-store.ts'
+import type { Runtime, Watchdog } from '../runtime.ts'
+import type { AnyTopic } from '../topic.ts'
+import type { PublishInsideOptions } from './consume-options.ts'
+import type { ConsumeSettingsChecked } from './settings.ts'
+
+/** What the parts of one consumer share. */
+export interface ConsumerContext {
+  readonly database: Database<unknown>
+  readonly broker: Broker
+  readonly runtime: Runtime
+  readonly ownership: Ownership
+  readonly topic: AnyTopic
+  readonly subscription: Subscription
+  readonly settings: ConsumeSettingsChecked
+  /** True when the broker may hand over two messages with one identity: then the inbox must remember each. */
+  readonly claims: boolean
+  readonly watchdog: Watchdog | undefined
+  readonly prepare: (topic: AnyTopic, data: unknown, options: PublishInsideOptions) => Awaitable<Envelope>
+  /** Sends with the transaction: into the log, or the outbox. */
+  readonly emit: (session: Session<unknown>, topic: AnyTopic, envelope: Envelope, cause: string) => Awaitable<void>
+  readonly report: (event: Omit<AppEvent, 'topic' | 'group'>) => void
+}
+
+/** What this process knows about a partition it owns. */
+export interface PartitionState {
+  readonly partition: string
+  readonly lease: Lease
+  /** Lanes that a parked message holds up. Only the owner adds to them. */
+  held: ReadonlySet<string>
+  /** Aborts running handlers: taken over, or stopped without drain. */
+  readonly handlers: AbortSignal
+}

@@ -1,0 +1,130 @@
+import type { Assignment } from '../broker/broker.ts'
+import { ApplyHandler } from './apply-handler.ts'
+import { ApplyStrategy } from './apply-strategy.ts'
+import type { ConsumeOptions } from './consume-options.ts'
+import type { ConsumerContext } from './consumer-context.ts'
+import { PartitionLoop } from './partition-loop.ts'
+import { ReceiveStrategy } from './receive-strategy.ts'
+import { Slots } from './slots.ts'
+import type { Strategy } from './strategy.ts'
+
+/** One consumer group of one topic in this process: a loop for each partition it is given. */
+export class Consumer {
+  readonly context: ConsumerContext
+  readonly #strategy: Strategy
+  readonly #loops = new Set<PartitionLoop>()
+  readonly #stop = new AbortController()
+  readonly #handlers = new Set<AbortController>()
+  readonly #running = new Set<Promise<void>>()
+  #subscribed: Promise<void> | undefined
+  #gate: PromiseWithResolvers<void> | undefined
+  #changes: Disposable | undefined
+
+  constructor(context: ConsumerContext, options: ConsumeOptions<unknown, unknown>) {
+    this.context = context
+    this.#strategy =
+      options.receive === undefined
+        ? new ApplyStrategy(context, new ApplyHandler(context, options))
+        : new ReceiveStrategy(context, options, new Slots(context.settings.concurrency))
+  }
+
+  async start(): Promise<void> {
+    const { database, subscription, settings, topic, broker, runtime } = this.context
+    await database.write(
+      (session) => session.groups.declare(subscription, { startFrom: settings.startFrom, semantics: settings.semantics }),
+      {
+        what: `declare group ${subscription.topic}/${subscription.group}`,
+      },
+    )
+    this.#changes = database.changes.onChange((topics) => {
+      if (topics === undefined || topics.has(subscription.topic)) for (const loop of this.#loops) loop.parkedChanged()
+    })
+    this.#subscribed = this.#subscribe(
+      broker.subscribe(topic, subscription.group, {
+        from: (partition) => this.#checkpoint(partition),
+        startFrom: settings.startFrom,
+        signal: this.#stop.signal,
+      }),
+    )
+    void runtime
+  }
+
+  /** True when nothing is under way here. */
+  async idle(): Promise<boolean> {
+    for (const loop of this.#loops) if (!(await loop.idle())) return false
+    return true
+  }
+
+  pause(): void {
+    this.#gate ??= Promise.withResolvers<void>()
+  }
+
+  resume(): void {
+    this.#gate?.resolve()
+    this.#gate = undefined
+  }
+
+  get paused(): boolean {
+    return this.#gate !== undefined
+  }
+
+  async opened(signal: AbortSignal): Promise<void> {
+    const gate = this.#gate
+    if (gate === undefined) return
+    const open = (): void => gate.resolve()
+    signal.addEventListener('abort', open, { once: true })
+    await gate.promise
+    signal.removeEventListener('abort', open)
+  }
+
+  /** Takes nothing new; resolves when what has begun has ended and the partitions are handed over. */
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    await Promise.all(this.#running)
+    await this.#subscribed
+    this.#changes?.[Symbol.dispose]()
+  }
+
+  /** Tells running handlers to end now. */
+  abort(): void {
+    for (const handlers of this.#handlers) handlers.abort()
+  }
+
+  async #checkpoint(partition: string): Promise<bigint | undefined> {
+    return this.context.database.read((stores) => stores.checkpoints.get(this.context.subscription, partition))
+  }
+
+  async #subscribe(assignments: AsyncIterable<Assignment>): Promise<void> {
+    try {
+      for await (const assignment of assignments) {
+        if (this.#stop.signal.aborted) {
+          await assignment.released()
+          continue
+        }
+        const handlers = new AbortController()
+        const loop = new PartitionLoop({
+          context: this.context,
+          assignment,
+          strategy: this.#strategy,
+          gate: this,
+          stop: this.#stop.signal,
+          handlers,
+        })
+        this.#loops.add(loop)
+        this.#handlers.add(handlers)
+        const running = loop.run().finally(() => {
+          this.#loops.delete(loop)
+          this.#handlers.delete(handlers)
+          this.#running.delete(running)
+        })
+        this.#running.add(running)
+      }
+    } catch (error) {
+      this.context.report({
+        kind: 'database-error',
+        message: `subscription ended: ${(error as Error)?.message ?? String(error)}`,
+        error,
+      })
+    }
+  }
+}

@@ -1,0 +1,235 @@
+import type { Assignment } from '../broker/broker.ts'
+import type { Delivery } from '../message.ts'
+import type { Lease } from '../ownership/ownership-store.ts'
+import type { ConsumerContext, PartitionState } from './consumer-context.ts'
+import type { Item } from './item.ts'
+import { toItems } from './item.ts'
+import type { Strategy } from './strategy.ts'
+import { Lost } from './strategy.ts'
+
+/** After one unclean end, commits are this much smaller until the suspects are through. */
+const cautiousFraction = 10
+/** After this many, each suspect runs alone behind a durable mark. */
+const suspiciousCrashes = 2
+/** Parked messages are looked for at least this often, should a notice be missed. */
+const parkedPollMs = 1_000
+
+/** One partition from assignment to release: new deliveries and parked messages, one step at a time. */
+export class PartitionLoop {
+  readonly #context: ConsumerContext
+  readonly #assignment: Assignment
+  readonly #strategy: Strategy
+  readonly #gate: { readonly paused: boolean; opened(signal: AbortSignal): Promise<void> }
+  readonly #stop: AbortSignal
+  readonly #handlers: AbortController
+  #busy = false
+  #parkedDueMs: number | undefined
+  #parkedDirty = true
+  #wakeParked: (() => void) | undefined
+
+  constructor(options: {
+    context: ConsumerContext
+    assignment: Assignment
+    strategy: Strategy
+    gate: { readonly paused: boolean; opened(signal: AbortSignal): Promise<void> }
+    stop: AbortSignal
+    handlers: AbortController
+  }) {
+    this.#context = options.context
+    this.#assignment = options.assignment
+    this.#strategy = options.strategy
+    this.#gate = options.gate
+    this.#stop = options.stop
+    this.#handlers = options.handlers
+  }
+
+  /** Nothing is being done here, nothing is due, and the broker knows of nothing more. */
+  async idle(): Promise<boolean> {
+    if (this.#busy || this.#parkedDirty) return false
+    const { database, subscription } = this.#context
+    const dueMs = await database.read((stores) => stores.parked.nextDueMs(subscription, this.#assignment.partition))
+    return dueMs === undefined && (await this.#assignment.drained()) && !this.#busy
+  }
+
+  /** A commit that may have made parked messages due. */
+  parkedChanged(): void {
+    this.#parkedDirty = true
+    this.#wakeParked?.()
+  }
+
+  async run(): Promise<void> {
+    const { subscription, ownership, database, runtime } = this.#context
+    const { partition, revoked } = this.#assignment
+    const end = AbortSignal.any([this.#stop, revoked])
+    const revoke = (): void => this.#handlers.abort()
+    try {
+      const lease =
+        this.#assignment.lease ??
+        (await ownership.take(`${subscription.topic}/${subscription.group}/${partition}`, { force: true }))
+      if (lease === undefined) return
+      const state: PartitionState = {
+        partition,
+        lease,
+        held: new Set(await database.read((stores) => stores.parked.heldLanes(subscription, partition))),
+        handlers: this.#handlers.signal,
+      }
+      const suspects = new Suspects(
+        lease,
+        this.#context.settings.batchSize,
+        await database.read((stores) => stores.startMarks.list(subscription, partition)),
+      )
+      this.#context.report({
+        kind: lease.crashes > 0 ? 'taken-over' : 'assigned',
+        partition,
+        message:
+          lease.crashes > 0
+            ? `taken over after ${lease.crashes} unclean end(s), epoch ${lease.epoch}`
+            : `assigned, epoch ${lease.epoch}`,
+      })
+      // A handler cannot be interrupted, but it can be told that its work will not count.
+      revoked.addEventListener('abort', revoke, { once: true })
+      let next: Promise<readonly Delivery[] | undefined> | undefined
+      while (!end.aborted) {
+        if (this.#gate.paused) await this.#gate.opened(end)
+        if (end.aborted) break
+        if (await this.#parkedDue()) {
+          this.#busy = true
+          this.#parkedDirty = true
+          await this.#strategy.parked(state, { marked: suspects.any })
+          this.#busy = false
+          continue
+        }
+        next ??= this.#assignment.next(suspects.limit, end)
+        const deliveries = await this.#nextOrParked(next)
+        if (deliveries === 'parked') continue
+        next = undefined
+        if (deliveries === undefined) break
+        this.#busy = true
+        const received = runtime.reached?.('consume:received')
+        if (received !== undefined) await received
+        await this.#take(state, suspects, await toItems(this.#context.topic, deliveries))
+        const committed = runtime.reached?.('consume:committed')
+        if (committed !== undefined) await committed
+        await this.#assignment.settle(deliveries.map((delivery) => ({ delivery, as: 'done' })))
+        const settled = runtime.reached?.('consume:settled')
+        if (settled !== undefined) await settled
+        this.#busy = false
+        // Fewer than asked for: all that waited when the last owner ended has been through.
+        if (deliveries.length < suspects.limit) suspects.passed(Number.POSITIVE_INFINITY)
+        if (suspects.through) {
+          suspects.clear()
+          await database.write((session) => session.ownership.trust(lease), { what: 'trust' })
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof Lost))
+        this.#context.report({
+          kind: 'database-error',
+          partition,
+          message: `partition given up: ${(error as Error)?.message ?? String(error)}`,
+          error,
+        })
+    } finally {
+      this.#busy = false
+      revoked.removeEventListener('abort', revoke)
+      await this.#assignment.released().catch(() => undefined)
+      this.#context.report({ kind: 'released', partition, message: 'released' })
+    }
+  }
+
+  async #take(state: PartitionState, suspects: Suspects, items: readonly Item[]): Promise<void> {
+    const heldBefore = state.held
+    if (suspects.eachAlone) for (const item of items) await this.#strategy.suspect(state, item)
+    else {
+      let from = 0
+      for (let index = 0; index < items.length; index++) {
+        const item = items[index] as Item
+        if (!suspects.marked(item.identity)) continue
+        if (index > from) await this.#strategy.batch(state, items.slice(from, index))
+        await this.#strategy.suspect(state, item)
+        from = index + 1
+      }
+      if (from < items.length) await this.#strategy.batch(state, from === 0 ? items : items.slice(from))
+    }
+    suspects.passed(items.length)
+    if (state.held !== heldBefore || state.held.size > 0) this.#parkedDirty = true
+  }
+
+  async #parkedDue(): Promise<boolean> {
+    const { database, subscription, runtime } = this.#context
+    if (this.#parkedDirty) {
+      this.#parkedDirty = false
+      this.#parkedDueMs = await database.read((stores) => stores.parked.nextDueMs(subscription, this.#assignment.partition))
+    }
+    return this.#parkedDueMs !== undefined && this.#parkedDueMs <= runtime.wallMs()
+  }
+
+  async #nextOrParked(next: Promise<readonly Delivery[] | undefined>): Promise<readonly Delivery[] | undefined | 'parked'> {
+    const { runtime } = this.#context
+    if (this.#parkedDirty) return 'parked'
+    using stack = new DisposableStack()
+    const parked = new Promise<'parked'>((resolve) => {
+      const wake = (): void => resolve('parked')
+      this.#wakeParked = wake
+      stack.defer(() => {
+        this.#wakeParked = undefined
+      })
+      const waitMs = this.#parkedDueMs === undefined ? undefined : Math.max(1, this.#parkedDueMs - runtime.wallMs())
+      if (waitMs !== undefined) {
+        stack.use(
+          runtime.after(Math.min(waitMs, parkedPollMs), () => {
+            this.#parkedDirty = true
+            wake()
+          }),
+        )
+      }
+    })
+    return Promise.race([next, parked])
+  }
+}
+
+/** Which of the next messages may have killed an earlier owner's process. */
+class Suspects {
+  limit: number
+  readonly #marks: ReadonlySet<string>
+  readonly #batchSize: number
+  #crashes: number
+  #left: number
+  #pending: boolean
+
+  constructor(lease: Lease, batchSize: number, marks: readonly { readonly identity: string }[]) {
+    this.#crashes = lease.crashes
+    this.#batchSize = batchSize
+    this.#marks = new Set(marks.map((mark) => mark.identity))
+    this.#left = lease.crashes > 0 ? batchSize : 0
+    this.#pending = lease.crashes > 0
+    this.limit = batchSize
+    if (lease.crashes > 0) this.limit = Math.max(1, Math.ceil(batchSize / cautiousFraction))
+  }
+
+  get any(): boolean {
+    return this.#crashes > 0
+  }
+
+  get eachAlone(): boolean {
+    return this.#left > 0 && this.#crashes >= suspiciousCrashes
+  }
+
+  marked(identity: string): boolean {
+    return this.#marks.has(identity)
+  }
+
+  passed(count: number): void {
+    this.#left -= count
+  }
+
+  get through(): boolean {
+    return this.#pending && this.#left <= 0
+  }
+
+  clear(): void {
+    this.#pending = false
+    this.#crashes = 0
+    this.limit = this.#batchSize
+  }
+}

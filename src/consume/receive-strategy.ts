@@ -1,0 +1,333 @@
+import { createHash } from 'node:crypto'
+import { OnefoldError } from '../errors.ts'
+import { isThenable } from '../message.ts'
+import { commitUnderLease } from './commit.ts'
+import type { ConsumeReceive } from './consume-options.ts'
+import type { ConsumerContext, PartitionState } from './consumer-context.ts'
+import { afterFailure, deadLetter, laneWhenParked, reportFailure, toBehind, toParked } from './failure.ts'
+import type { Item } from './item.ts'
+import { messageOf, toItems } from './item.ts'
+import { groupByLane } from './lanes.ts'
+import type { NewParked } from './parked-store.ts'
+import type { Slots } from './slots.ts'
+import type { Strategy } from './strategy.ts'
+
+type Result = { readonly as: 'applied' | 'suppressed' | 'lost' } | { readonly as: 'parked'; readonly parked: NewParked }
+
+/**
+ * At least once and at most once: the handler runs outside any transaction, and the acknowledgement is a commit of its
+ * own after it (it may happen again) or before it (it may be lost).
+ */
+export class ReceiveStrategy implements Strategy {
+  readonly #context: ConsumerContext
+  readonly #options: ConsumeReceive<unknown>
+  readonly #slots: Slots
+
+  constructor(context: ConsumerContext, options: ConsumeReceive<unknown>, slots: Slots) {
+    this.#context = context
+    this.#options = options
+    this.#slots = slots
+  }
+
+  batch(state: PartitionState, items: readonly Item[]): Promise<void> {
+    return this.#options.semantics === 'at-most-once'
+      ? this.#acknowledgeFirst(state, items)
+      : this.#acknowledgeAfter(state, items)
+  }
+
+  async suspect(state: PartitionState, item: Item): Promise<void> {
+    const { subscription, settings } = this.#context
+    const starts = await commitUnderLease(this.#context, state, (session) =>
+      session.startMarks.begin(subscription, state.partition, item.identity),
+    )
+    if (starts > settings.maxCrashes) await this.#acknowledgeAfter(state, [{ ...item, invalid: crashed(item, starts - 1) }])
+    else await this.batch(state, [item])
+    await commitUnderLease(this.#context, state, (session) =>
+      session.startMarks.clear(subscription, state.partition, item.identity),
+    )
+  }
+
+  async #acknowledgeFirst(state: PartitionState, items: readonly Item[]): Promise<void> {
+    const { subscription, claims } = this.#context
+    const fresh = await commitUnderLease(this.#context, state, async (session) => {
+      const beyond = await this.#beyond(session.checkpoints, state, items)
+      const statuses = claims
+        ? await session.inbox.claim(
+            subscription,
+            beyond.map((item) => item.envelope),
+          )
+        : undefined
+      const taken = statuses === undefined ? beyond : beyond.filter((_, index) => statuses[index] === 'new')
+      await session.checkpoints.advance(subscription, state.partition, {
+        offset: items.at(-1)?.delivery.offset,
+        applied: taken.length,
+        suppressed: items.length - taken.length,
+      })
+      return taken
+    })
+    await this.#context.runtime.reached?.('consume:acknowledged')
+    await this.#runLanes(fresh, async (item) => {
+      try {
+        if (item.invalid !== undefined) throw item.invalid
+        await this.#call(state, item, 1)
+      } catch (error) {
+        this.#context.report({
+          kind: 'attempt-failed',
+          partition: state.partition,
+          id: item.envelope.id,
+          message: `its only attempt failed and the message is lost (at most once): ${(error as Error)?.message ?? String(error)}`,
+          error,
+        })
+      }
+    })
+  }
+
+  async #acknowledgeAfter(state: PartitionState, items: readonly Item[]): Promise<void> {
+    const { database } = this.#context
+    const open = new Set(await database.read(async (stores) => this.#beyond(stores.checkpoints, state, items)))
+    const results: (Result | undefined)[] = items.map((item) => (open.has(item) ? undefined : { as: 'suppressed' }))
+    if (state.held.size > 0)
+      state.held = new Set(await database.read((stores) => stores.parked.heldLanes(this.#context.subscription, state.partition)))
+    const held = new Set(state.held)
+    const acknowledger = new Acknowledger(this.#context, state, items, results)
+    await this.#runLanes([...open], async (item) => {
+      const result =
+        item.lane !== undefined && held.has(item.lane)
+          ? { as: 'parked' as const, parked: toBehind(item) }
+          : await this.#attempts(state, item)
+      if (result.as === 'parked' && result.parked.lane !== undefined) held.add(result.parked.lane)
+      results[items.indexOf(item)] = result
+      acknowledger.changed()
+    })
+    await acknowledger.finish()
+    state.held = held
+  }
+
+  async parked(state: PartitionState, options: { readonly marked: boolean }): Promise<boolean> {
+    const { database, subscription, runtime, topic, settings } = this.#context
+    const rows = await database.read((stores) =>
+      stores.parked.due(subscription, state.partition, runtime.wallMs(), options.marked ? 1 : this.#slots.size),
+    )
+    if (rows.length === 0) return false
+    await Promise.all(
+      rows.map(async (row) => {
+        const [decoded] = await toItems(topic, [{ envelope: row.envelope, redelivered: true }])
+        if (decoded === undefined) return
+        const item: Item = { ...decoded, lane: row.lane }
+        let crashes = row.crashes
+        if (options.marked) {
+          crashes =
+            (await commitUnderLease(this.#context, state, (session) =>
+              session.startMarks.begin(subscription, state.partition, item.identity),
+            )) - 1
+        }
+        const attempts = row.attempts + 1
+        const tooOften = crashes >= settings.maxCrashes
+        let error: unknown = item.invalid ?? (tooOften ? crashed(item, crashes) : undefined)
+        if (error === undefined) {
+          try {
+            await this.#slots.use(() => this.#call(state, item, attempts))
+          } catch (caught) {
+            if (isStopped(caught)) return
+            error = caught ?? new Error(String(caught))
+          }
+        }
+        const failed =
+          error === undefined ? undefined : afterFailure(this.#context, error, Math.max(attempts, settings.inlineAttempts))
+        const final =
+          error !== undefined &&
+          (item.invalid !== undefined || tooOften || (failed?.step === 'park' && failed.state === 'attention'))
+        await commitUnderLease(this.#context, state, async (session) => {
+          if (options.marked) await session.startMarks.clear(subscription, state.partition, item.identity)
+          if (error === undefined) {
+            const there = await session.parked.done(row.row, runtime.wallMs())
+            await session.checkpoints.advance(subscription, state.partition, { applied: there ? 1 : 0, suppressed: 0 })
+          } else {
+            await session.parked.failed(
+              row.row,
+              {
+                state: final ? 'attention' : 'waiting',
+                attempts,
+                crashes,
+                dueMs: failed?.step === 'park' ? failed.dueMs : runtime.wallMs(),
+                ...(final ? { reason: deadLetter(error) } : {}),
+                release: final && laneWhenParked(this.#context, item, 'attention') === undefined,
+              },
+              runtime.wallMs(),
+            )
+          }
+        })
+        if (error !== undefined)
+          reportFailure(this.#context, state.partition, item, error, attempts, final ? 'attention' : 'waiting')
+      }),
+    )
+    state.held = new Set(await database.read((stores) => stores.parked.heldLanes(subscription, state.partition)))
+    return !state.handlers.aborted
+  }
+
+  async #attempts(state: PartitionState, item: Item): Promise<Result> {
+    if (item.invalid !== undefined)
+      return this.#park(
+        state,
+        item,
+        item.invalid,
+        { step: 'park', state: 'attention', dueMs: 0, reason: deadLetter(item.invalid) },
+        1,
+      )
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#call(state, item, attempt)
+        return { as: 'applied' }
+      } catch (error) {
+        if (isStopped(error)) return { as: 'lost' }
+        const failed = afterFailure(this.#context, error, attempt)
+        if (failed.step === 'park') return this.#park(state, item, error, failed, attempt)
+      }
+    }
+  }
+
+  #park(state: PartitionState, item: Item, error: unknown, failed: Parameters<typeof toParked>[2], attempts: number): Result {
+    reportFailure(this.#context, state.partition, item, error, attempts, failed.state)
+    return { as: 'parked', parked: toParked(this.#context, item, failed, attempts) }
+  }
+
+  async #beyond(
+    checkpoints: {
+      get(subscription: ConsumerContext['subscription'], partition: string): bigint | undefined | PromiseLike<bigint | undefined>
+    },
+    state: PartitionState,
+    items: readonly Item[],
+  ): Promise<Item[]> {
+    const checkpoint = await checkpoints.get(this.#context.subscription, state.partition)
+    return items.filter(
+      ({ delivery }) => delivery.offset === undefined || checkpoint === undefined || delivery.offset > checkpoint,
+    )
+  }
+
+  async #runLanes(items: readonly Item[], run: (item: Item) => Promise<void>): Promise<void> {
+    await Promise.all(
+      groupByLane(items).map(async (lane) => {
+        for (const item of lane) await this.#slots.use(() => run(item))
+      }),
+    )
+  }
+
+  async #call(state: PartitionState, item: Item, attempt: number): Promise<void> {
+    const { runtime, settings, subscription } = this.#context
+    const controller = new AbortController()
+    const signal = AbortSignal.any([controller.signal, state.handlers])
+    if (signal.aborted) throw stopped()
+    await runtime.reached?.('consume:receiving')
+    const result = this.#options.receive(item.data, {
+      message: messageOf(item),
+      attempt,
+      token: tokenOf(subscription.topic, subscription.group, item.identity),
+      signal,
+    })
+    if (isThenable(result)) {
+      let timer: Disposable | undefined
+      let stop: (() => void) | undefined
+      try {
+        await Promise.race([
+          result,
+          new Promise<never>((_, reject) => {
+            timer = runtime.after(settings.timeoutMs, () => {
+              const error = new OnefoldError(
+                'TRANSACTION_TIMEOUT',
+                `receive did not end within timeoutMs (${settings.timeoutMs} ms).`,
+                { retry: 'later', outcome: 'unknown' },
+              )
+              controller.abort(error)
+              reject(error)
+            })
+            stop = () => reject(stopped())
+            state.handlers.addEventListener('abort', stop, { once: true })
+          }),
+        ])
+      } finally {
+        timer?.[Symbol.dispose]()
+        if (stop !== undefined) state.handlers.removeEventListener('abort', stop)
+      }
+    }
+    await runtime.reached?.('consume:received-done')
+  }
+}
+
+/** Commits what has been handled, from the front, while later messages are still being handled. */
+class Acknowledger {
+  readonly #context: ConsumerContext
+  readonly #state: PartitionState
+  readonly #items: readonly Item[]
+  readonly #results: readonly (Result | undefined)[]
+  #acknowledged = 0
+  #running: Promise<void> | undefined
+
+  constructor(context: ConsumerContext, state: PartitionState, items: readonly Item[], results: readonly (Result | undefined)[]) {
+    this.#context = context
+    this.#state = state
+    this.#items = items
+    this.#results = results
+  }
+
+  changed(): void {
+    if (this.#running !== undefined || this.#results[this.#acknowledged] === undefined) return
+    const run = this.#run().finally(() => {
+      this.#running = undefined
+    })
+    this.#running = run
+    // Reported by finish(), which tries again.
+    run.catch(() => undefined)
+  }
+
+  async finish(): Promise<void> {
+    await this.#running?.catch(() => undefined)
+    await this.#run()
+  }
+
+  async #run(): Promise<void> {
+    const { subscription, runtime } = this.#context
+    for (;;) {
+      let end = this.#acknowledged
+      while (end < this.#items.length && this.#results[end] !== undefined && this.#results[end]?.as !== 'lost') end++
+      if (end === this.#acknowledged) return
+      const done = this.#results.slice(this.#acknowledged, end) as Result[]
+      const parked = done.flatMap((result) => (result.as === 'parked' ? [result.parked] : []))
+      await commitUnderLease(this.#context, this.#state, async (session) => {
+        if (parked.length > 0) await session.parked.park(subscription, this.#state.partition, parked, runtime.wallMs())
+        await session.checkpoints.advance(subscription, this.#state.partition, {
+          offset: this.#items[end - 1]?.delivery.offset,
+          applied: done.filter((result) => result.as === 'applied').length,
+          suppressed: done.filter((result) => result.as === 'suppressed').length,
+        })
+      })
+      this.#acknowledged = end
+    }
+  }
+}
+
+/** Equal for every attempt and every redelivery: what the other side can recognise a repeat by. */
+export function tokenOf(topic: string, group: string, identity: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([topic, group, identity]))
+    .digest('hex')
+    .slice(0, 32)
+}
+
+function crashed(item: Item, crashes: number): OnefoldError {
+  return new OnefoldError(
+    'APPLY_CRASHED',
+    `the process ended ${crashes} times while message ${item.envelope.id} was running alone.`,
+    { details: { id: item.envelope.id, crashes } },
+  )
+}
+
+function stopped(): OnefoldError {
+  return new OnefoldError('ABORTED', 'stopped before the handler ended; the message is handed over again.', {
+    retry: 'now',
+    outcome: 'unknown',
+  })
+}
+
+function isStopped(error: unknown): boolean {
+  return error instanceof OnefoldError && error.code === 'ABORTED'
+}

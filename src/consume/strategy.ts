@@ -1,0 +1,17 @@
+import type { PartitionState } from './consumer-context.ts'
+import type { Item } from './item.ts'
+
+/** How one kind of handler takes a partition's messages. Both answer only after what they did is durable. */
+export interface Strategy {
+  /** Everything in `items` is, on return, applied, suppressed or parked, and committed. */
+  batch(state: PartitionState, items: readonly Item[]): Promise<void>
+  /** Runs parked messages whose time has come. True: there may be more. */
+  parked(state: PartitionState, options: { readonly marked: boolean }): Promise<boolean>
+  /** Runs one message alone, after a durable mark that it is about to run: something here may kill the process. */
+  suspect(state: PartitionState, item: Item): Promise<void>
+}
+
+/** The partition is another process's now: stop at once, nothing of this attempt was committed. */
+export class Lost extends Error {
+  override readonly name = 'Lost'
+}

@@ -1,0 +1,92 @@
+import type { FSWatcher } from 'node:fs'
+import { watch } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import type { Runtime } from '../../runtime.ts'
+import type { Changes } from '../database.ts'
+import type { SqliteConnection } from './connection.ts'
+
+/** How often other processes' commits are looked for when the system sends no notice of file changes. */
+const idlePollMs = 100
+/** After a notice the commit may still be on its way: look often, but not for long. */
+const eagerPollMs = 2
+const eagerPolls = 5
+
+/**
+ * Notices commits: our own at once, other processes' through `PRAGMA data_version`, looked at when the WAL file is seen
+ * to change. The file itself is only watched, never opened: closing it would drop SQLite's own locks in this process.
+ */
+export class SqliteChanges implements Changes {
+  readonly #runtime: Runtime
+  readonly #listeners = new Set<(topics: ReadonlySet<string> | undefined) => void>()
+  #reader: SqliteConnection | undefined
+  #watcher: FSWatcher | undefined
+  #poll: Disposable | undefined
+  #version = -1
+  #eager = 0
+  #eagerTimer: Disposable | undefined
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime
+  }
+
+  onChange(listener: (topics: ReadonlySet<string> | undefined) => void): Disposable {
+    this.#listeners.add(listener)
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+  }
+
+  open(reader: SqliteConnection): void {
+    this.#reader = reader
+    this.#version = this.#look()
+    this.#poll = this.#runtime.every(idlePollMs, () => this.#check())
+    const wal = `${basename(reader.file)}-wal`
+    try {
+      this.#watcher = watch(dirname(reader.file), { persistent: false }, (_event, name) => {
+        if (name === wal && this.#eager === 0) this.#beEager()
+      })
+      this.#watcher.on('error', () => this.#watcher?.close())
+    } catch {
+      // No notices on this system: polling alone.
+    }
+  }
+
+  close(): void {
+    this.#poll?.[Symbol.dispose]()
+    this.#eagerTimer?.[Symbol.dispose]()
+    this.#watcher?.close()
+    this.#reader = undefined
+    this.#listeners.clear()
+  }
+
+  /** Our own commit. */
+  committed(topics: ReadonlySet<string>): void {
+    for (const listener of this.#listeners) listener(topics)
+  }
+
+  #beEager(): void {
+    this.#eager = eagerPolls
+    const again = (): void => {
+      if (this.#check() || --this.#eager <= 0) {
+        this.#eager = 0
+        return
+      }
+      this.#eagerTimer = this.#runtime.after(eagerPollMs, again)
+    }
+    again()
+  }
+
+  #check(): boolean {
+    const version = this.#look()
+    if (version === this.#version) return false
+    this.#version = version
+    for (const listener of this.#listeners) listener(undefined)
+    return true
+  }
+
+  #look(): number {
+    try {
+      return this.#reader?.prepare('pragma data_version').get<{ data_version: number }>()?.data_version ?? this.#version
+    } catch {
+      return this.#version
+    }
+  }
+}

@@ -1,0 +1,245 @@
+import { bodyDigest } from '../../canonical-json.ts'
+import { OnefoldError } from '../../errors.ts'
+import { BloomFilter } from '../../inbox/bloom-filter.ts'
+import { idKey } from '../../inbox/id-key.ts'
+import { SequenceSet } from '../../inbox/sequence-set.ts'
+import type { Envelope } from '../../message.ts'
+import type { Statements } from './statements.ts'
+
+/** A generation takes this many identities: a few MB, so that random keys land on pages that are in memory. */
+export const generationRows = 65_536
+/** Body digests kept per numbered source, to tell a reused number from a repeat. */
+const keptBodies = 4_096
+
+export type IdentityStatus = 'new' | 'seen' | 'reused'
+
+interface Window {
+  readonly window: number
+  current: number
+  sealed: { readonly generation: number; filter: BloomFilter | undefined }[]
+  /** Rows added to the current generation in this transaction, written back before COMMIT. */
+  added: number
+}
+
+/**
+ * Which identities a topic (at publish) or a subscription (its inbox) has taken.
+ *
+ * Ids live in generations. The newest takes new ids: check and record are one `insert … on conflict do nothing`. Sealed
+ * generations never change, so reading them under the write lock is no race; a filter each keeps that to almost none.
+ * Numbered messages live in an interval set per source and need neither.
+ */
+export class IdentityWindows {
+  readonly #statements: Statements
+  readonly #wallMs: () => number
+  readonly #windows = new Map<string, Window>()
+  readonly #sources = new Map<string, number>()
+  readonly #sequences = new Map<string, SequenceSet>()
+  /** Sealed generations never change: their filters are read once. */
+  readonly #filters = new Map<number, BloomFilter>()
+  /** Rows counted by windows that a savepoint's rollback made us forget. A count too high only rotates early. */
+  readonly #carried = new Map<number, number>()
+  #version = -1
+  #dirty = false
+
+  constructor(statements: Statements, wallMs: () => number) {
+    this.#statements = statements
+    this.#wallMs = wallMs
+  }
+
+  /** At BEGIN, when somebody else has committed since: only what others can change is looked at again. */
+  refresh(): void {
+    this.#sequences.clear()
+    const version =
+      this.#statements.sql("select value from {p}meta where name = 'window_version'").get<{ value: number }>()?.value ?? 0
+    if (version !== this.#version) this.#windows.clear()
+    this.#version = version
+  }
+
+  /** After a rollback: what was remembered may never have been written. */
+  rolledBack(): void {
+    this.#sequences.clear()
+    this.#carried.clear()
+    if (!this.#dirty) return
+    this.#windows.clear()
+    this.#sources.clear()
+    this.#dirty = false
+  }
+
+  /** After a rollback to a savepoint: what was opened since is gone; what was counted before it still counts. */
+  savepointRolledBack(): void {
+    this.#sequences.clear()
+    if (!this.#dirty) return
+    for (const { current, added } of this.#windows.values()) {
+      if (added > 0) this.#carried.set(current, (this.#carried.get(current) ?? 0) + added)
+    }
+    this.#windows.clear()
+    this.#sources.clear()
+  }
+
+  /** Before COMMIT. */
+  flush(): void {
+    for (const [generation, rows] of this.#carried) {
+      this.#statements.sql('update {p}generation set rows = rows + ? where generation = ?').run(rows, generation)
+    }
+    this.#carried.clear()
+    for (const window of this.#windows.values()) {
+      if (window.added === 0) continue
+      const row = this.#statements
+        .sql('update {p}generation set rows = rows + ? where generation = ? returning rows')
+        .get<{ rows: number }>(window.added, window.current)
+      window.added = 0
+      if (row !== undefined && row.rows >= generationRows) this.#rotate(window)
+    }
+  }
+
+  committed(): void {
+    this.#dirty = false
+  }
+
+  claim(topic: string, group: string, envelope: Envelope, topicForGaps: string): IdentityStatus {
+    const window = this.#window(topic, group)
+    const source = this.#source(envelope.source)
+    return envelope.sequence === undefined
+      ? this.#claimId(window, source, envelope)
+      : this.#claimSequence(window.window, source, envelope, topicForGaps)
+  }
+
+  #claimId(window: Window, source: number, envelope: Envelope): IdentityStatus {
+    const key = idKey(envelope.id)
+    const body = bodyDigest(envelope.json)
+    for (let index = window.sealed.length - 1; index >= 0; index--) {
+      const sealed = window.sealed[index]
+      if (sealed === undefined || sealed.filter?.mightContain(key) === false) continue
+      const known = this.#body(sealed.generation, source, key)
+      if (known !== undefined) return sameBytes(known, body) ? 'seen' : 'reused'
+    }
+    this.#dirty = true
+    const inserted = this.#statements
+      .sql('insert into {p}identity (generation, source, key, body) values (?, ?, ?, ?) on conflict do nothing')
+      .run(window.current, source, key, body)
+    if (inserted.changes === 1) {
+      window.added++
+      return 'new'
+    }
+    const known = this.#body(window.current, source, key)
+    return known !== undefined && sameBytes(known, body) ? 'seen' : 'reused'
+  }
+
+  #body(generation: number, source: number, key: Uint8Array): Uint8Array | undefined {
+    return this.#statements
+      .sql('select body from {p}identity where generation = ? and source = ? and key = ?')
+      .get<{ body: Uint8Array }>(generation, source, key)?.body
+  }
+
+  #claimSequence(window: number, source: number, envelope: Envelope, topic: string): IdentityStatus {
+    const sequence = envelope.sequence ?? 0n
+    const name = `${window}/${source}`
+    let set = this.#sequences.get(name)
+    if (set === undefined) {
+      const row = this.#statements
+        .sql('select ranges from {p}sequence where window = ? and source = ?')
+        .get<{ ranges: string }>(window, source)
+      set = SequenceSet.from(row?.ranges, { source: `${topic}/${envelope.source}` })
+      this.#sequences.set(name, set)
+    }
+    this.#dirty = true
+    const body = bodyDigest(envelope.json)
+    if (set.add(sequence) === 'seen') {
+      const known = this.#statements
+        .sql('select body from {p}sequence_body where window = ? and source = ? and sequence = ?')
+        .get<{ body: Uint8Array }>(window, source, sequence)?.body
+      // Older than the digests kept: the number alone says it was received.
+      return known === undefined || sameBytes(known, body) ? 'seen' : 'reused'
+    }
+    this.#statements
+      .sql('insert into {p}sequence (window, source, ranges) values (?, ?, ?) on conflict do update set ranges = excluded.ranges')
+      .run(window, source, set.toStored())
+    this.#statements
+      .sql('insert into {p}sequence_body (window, source, sequence, body) values (?, ?, ?, ?)')
+      .run(window, source, sequence, body)
+    if (sequence % 64n === 0n) {
+      this.#statements
+        .sql('delete from {p}sequence_body where window = ? and source = ? and sequence < ?')
+        .run(window, source, sequence - BigInt(keptBodies))
+    }
+    return 'new'
+  }
+
+  #window(topic: string, group: string): Window {
+    const name = `${topic}\n${group}`
+    const cached = this.#windows.get(name)
+    if (cached !== undefined) return cached
+    this.#dirty = true
+    this.#statements.sql('insert into {p}window (topic, grp) values (?, ?) on conflict do nothing').run(topic, group)
+    const row = this.#statements
+      .sql('select window from {p}window where topic = ? and grp = ?')
+      .get<{ window: number }>(topic, group)
+    if (row === undefined)
+      throw new OnefoldError('DATABASE_CORRUPT', `the dedup window of ${topic} ${group} could not be created.`)
+    const generations = this.#statements
+      .sql('select generation, sealed_ms, filter is not null as filtered from {p}generation where window = ? order by generation')
+      .all<{ generation: number; sealed_ms: number | null; filtered: number }>(row.window)
+    const window: Window = {
+      window: row.window,
+      current: generations.find((generation) => generation.sealed_ms === null)?.generation ?? this.#open(row.window),
+      added: 0,
+      sealed: generations
+        .filter((generation) => generation.sealed_ms !== null)
+        .map(({ generation, filtered }) => ({ generation, filter: filtered === 1 ? this.#filter(generation) : undefined })),
+    }
+    this.#windows.set(name, window)
+    return window
+  }
+
+  #filter(generation: number): BloomFilter | undefined {
+    let filter = this.#filters.get(generation)
+    if (filter === undefined) {
+      const row = this.#statements
+        .sql('select filter from {p}generation where generation = ?')
+        .get<{ filter: Uint8Array | null }>(generation)
+      if (row?.filter == null) return undefined
+      filter = BloomFilter.fromBytes(row.filter)
+      if (filter !== undefined) this.#filters.set(generation, filter)
+    }
+    return filter
+  }
+
+  #open(window: number): number {
+    return this.#statements.sql('insert into {p}generation (window, opened_ms) values (?, ?)').run(window, this.#wallMs())
+      .lastInsertRowid
+  }
+
+  #rotate(window: Window): void {
+    this.#dirty = true
+    this.#statements.sql('update {p}generation set sealed_ms = ? where generation = ?').run(this.#wallMs(), window.current)
+    window.sealed.push({ generation: window.current, filter: undefined })
+    window.current = this.#open(window.window)
+    bumpWindowVersion(this.#statements)
+  }
+
+  #source(name: string): number {
+    const cached = this.#sources.get(name)
+    if (cached !== undefined) return cached
+    this.#dirty = true
+    this.#statements.sql('insert into {p}source (name) values (?) on conflict do nothing').run(name)
+    const row = this.#statements.sql('select source from {p}source where name = ?').get<{ source: number }>(name)
+    if (row === undefined) throw new OnefoldError('DATABASE_CORRUPT', `source ${name} could not be recorded.`)
+    // A publisher that makes up a new source per message must not fill the memory.
+    if (this.#sources.size > 10_000) this.#sources.clear()
+    this.#sources.set(name, row.source)
+    return row.source
+  }
+}
+
+/** Tells every process that the list of generations, or a filter, has changed. */
+export function bumpWindowVersion(statements: Statements): void {
+  statements
+    .sql("insert into {p}meta (name, value) values ('window_version', 1) on conflict do update set value = value + 1")
+    .run()
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false
+  return true
+}

@@ -1,0 +1,39 @@
+import type { Envelope } from '../../message.ts'
+import type { OutboxRow, OutboxStore } from '../../outbox/outbox-store.ts'
+import type { EnvelopeRow } from './envelope-row.ts'
+import { envelopeColumns, envelopeOf, envelopePlaceholders, envelopeSelect, envelopeValues } from './envelope-row.ts'
+import type { Statements } from './statements.ts'
+
+export class SqliteOutboxStore implements OutboxStore {
+  readonly #statements: Statements
+  readonly #wallMs: () => number
+
+  constructor(statements: Statements, wallMs: () => number) {
+    this.#statements = statements
+    this.#wallMs = wallMs
+  }
+
+  append(topic: string, envelopes: readonly Envelope[], cause?: string): void {
+    for (const envelope of envelopes) {
+      this.#statements
+        .sql(`insert into {p}outbox (topic, cause, appended_ms, ${envelopeColumns}) values (?, ?, ?, ${envelopePlaceholders})`)
+        .run(topic, cause ?? null, this.#wallMs(), ...envelopeValues(topic, envelope))
+    }
+  }
+
+  read(limit: number): OutboxRow[] {
+    return this.#statements
+      .sql(`select outbox, topic, cause, ${envelopeSelect} from {p}outbox order by outbox limit ?`)
+      .all<EnvelopeRow & { outbox: number; topic: string; cause: string | null }>(limit)
+      .map((row) => ({
+        row: BigInt(row.outbox),
+        topic: row.topic,
+        cause: row.cause ?? undefined,
+        envelope: envelopeOf(row.topic, row),
+      }))
+  }
+
+  remove(rows: readonly bigint[]): void {
+    for (const row of rows) this.#statements.sql('delete from {p}outbox where outbox = ?').run(row)
+  }
+}

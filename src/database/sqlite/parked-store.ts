@@ -1,0 +1,185 @@
+import type { AttentionReason } from '../../attention/attention-store.ts'
+import type { NewParked, ParkedMessage, ParkedState, ParkedStore, StartMarkStore } from '../../consume/parked-store.ts'
+import type { Subscription } from '../../inbox/inbox-store.ts'
+import type { EnvelopeRow } from './envelope-row.ts'
+import { envelopeColumns, envelopeOf, envelopePlaceholders, envelopeSelect, envelopeValues } from './envelope-row.ts'
+import type { Statements } from './statements.ts'
+import type { Subscriptions } from './subscriptions.ts'
+
+export class SqliteParkedStore implements ParkedStore {
+  readonly #statements: Statements
+  readonly #subscriptions: Subscriptions
+
+  constructor(statements: Statements, subscriptions: Subscriptions) {
+    this.#statements = statements
+    this.#subscriptions = subscriptions
+  }
+
+  park(subscription: Subscription, partition: string, messages: readonly NewParked[], nowMs: number): void {
+    const number = this.#subscriptions.number(subscription)
+    for (const message of messages) {
+      const { lastInsertRowid } = this.#statements
+        .sql(
+          `insert into {p}parked (subscription, partition, lane, state, due_ms, attempts, crashes, parked_ms, ${envelopeColumns})
+           values (?, ?, ?, ?, ?, ?, ?, ?, ${envelopePlaceholders})`,
+        )
+        .run(
+          number,
+          partition,
+          message.lane ?? null,
+          message.state,
+          message.dueMs,
+          message.attempts,
+          message.crashes,
+          nowMs,
+          ...envelopeValues(subscription.topic, message.envelope),
+        )
+      if (message.state === 'attention' && message.reason !== undefined) this.#raise(lastInsertRowid, message.reason, nowMs)
+    }
+  }
+
+  due(
+    subscription: Subscription,
+    partition: string,
+    nowMs: number,
+    limit: number,
+  ): (ParkedMessage & { lane: string | undefined })[] {
+    const number = this.#subscriptions.find(subscription)
+    if (number === undefined) return []
+    return this.#statements
+      .sql(
+        `select parked, state, due_ms, attempts, crashes, lane, ${envelopeSelect} from {p}parked
+         where subscription = ? and partition = ? and state = 'waiting' and due_ms <= ? order by due_ms, parked limit ?`,
+      )
+      .all<
+        EnvelopeRow & {
+          parked: number
+          state: ParkedState
+          due_ms: number
+          attempts: number
+          crashes: number
+          lane: string | null
+        }
+      >(number, partition, nowMs, limit)
+      .map((row) => ({
+        row: BigInt(row.parked),
+        state: row.state,
+        dueMs: row.due_ms,
+        attempts: row.attempts,
+        crashes: row.crashes,
+        lane: row.lane ?? undefined,
+        envelope: envelopeOf(subscription.topic, row),
+      }))
+  }
+
+  nextDueMs(subscription: Subscription, partition: string): number | undefined {
+    const number = this.#subscriptions.find(subscription)
+    if (number === undefined) return undefined
+    return (
+      this.#statements
+        .sql("select min(due_ms) as due from {p}parked where subscription = ? and partition = ? and state = 'waiting'")
+        .get<{ due: number | null }>(number, partition)?.due ?? undefined
+    )
+  }
+
+  heldLanes(subscription: Subscription, partition: string): string[] {
+    const number = this.#subscriptions.find(subscription)
+    if (number === undefined) return []
+    return this.#statements
+      .sql('select distinct lane from {p}parked where subscription = ? and partition = ? and lane is not null')
+      .all<{ lane: string }>(number, partition)
+      .map((row) => row.lane)
+  }
+
+  done(row: bigint, nowMs: number): boolean {
+    return removeParked(this.#statements, row, nowMs)
+  }
+
+  failed(
+    row: bigint,
+    change: {
+      state: 'waiting' | 'attention'
+      attempts: number
+      crashes: number
+      dueMs: number
+      reason?: AttentionReason
+      release: boolean
+    },
+    nowMs: number,
+  ): boolean {
+    const before = this.#statements
+      .sql('select subscription, partition, lane from {p}parked where parked = ?')
+      .get<{ subscription: number; partition: string; lane: string | null }>(row)
+    if (before === undefined) return false
+    this.#statements
+      .sql('update {p}parked set state = ?, attempts = ?, crashes = ?, due_ms = ?, lane = iif(?, null, lane) where parked = ?')
+      .run(change.state, change.attempts, change.crashes, change.dueMs, change.release ? 1 : 0, row)
+    if (change.state === 'attention' && change.reason !== undefined) this.#raise(Number(row), change.reason, nowMs)
+    if (change.release && before.lane !== null)
+      releaseNext(this.#statements, before.subscription, before.partition, before.lane, nowMs)
+    return true
+  }
+
+  #raise(parked: number, reason: AttentionReason, nowMs: number): void {
+    this.#statements
+      .sql(
+        `insert into {p}attention (parked, subscription, partition, kind, state, fingerprint, error_name, error_message, error_stack, attempts, crashes, since_ms, ${envelopeColumns})
+         select parked, subscription, partition, ?, 'open', ?, ?, ?, ?, attempts, crashes, ?, ${envelopeColumns} from {p}parked where parked = ?`,
+      )
+      .run(reason.kind, reason.fingerprint, reason.errorName, reason.errorMessage, reason.errorStack, nowMs, parked)
+  }
+}
+
+/** Takes a message off the list; the next of its lane becomes due. False: it was not there. */
+export function removeParked(statements: Statements, row: bigint | number, nowMs: number): boolean {
+  const removed = statements
+    .sql('delete from {p}parked where parked = ? returning subscription, partition, lane')
+    .get<{ subscription: number; partition: string; lane: string | null }>(row)
+  if (removed === undefined) return false
+  if (removed.lane !== null) releaseNext(statements, removed.subscription, removed.partition, removed.lane, nowMs)
+  return true
+}
+
+function releaseNext(statements: Statements, subscription: number, partition: string, lane: string, nowMs: number): void {
+  statements
+    .sql(
+      `update {p}parked set state = 'waiting', due_ms = ?1 where state = 'behind' and parked =
+         (select min(parked) from {p}parked where subscription = ?2 and partition = ?3 and lane = ?4)`,
+    )
+    .run(nowMs, subscription, partition, lane)
+}
+
+export class SqliteStartMarkStore implements StartMarkStore {
+  readonly #statements: Statements
+  readonly #subscriptions: Subscriptions
+
+  constructor(statements: Statements, subscriptions: Subscriptions) {
+    this.#statements = statements
+    this.#subscriptions = subscriptions
+  }
+
+  begin(subscription: Subscription, partition: string, identity: string): number {
+    return (
+      this.#statements
+        .sql(
+          `insert into {p}start_mark (subscription, partition, identity, starts) values (?, ?, ?, 1)
+           on conflict do update set starts = starts + 1 returning starts`,
+        )
+        .get<{ starts: number }>(this.#subscriptions.number(subscription), partition, identity)?.starts ?? 1
+    )
+  }
+
+  clear(subscription: Subscription, partition: string, identity: string): void {
+    this.#statements
+      .sql('delete from {p}start_mark where subscription = ? and partition = ? and identity = ?')
+      .run(this.#subscriptions.number(subscription), partition, identity)
+  }
+
+  list(subscription: Subscription, partition: string): { identity: string; starts: number }[] {
+    const number = this.#subscriptions.find(subscription)
+    if (number === undefined) return []
+    return this.#statements
+      .sql('select identity, starts from {p}start_mark where subscription = ? and partition = ?')
+      .all(number, partition)
+  }
+}

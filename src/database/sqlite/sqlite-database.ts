@@ -1,0 +1,431 @@
+import { existsSync, realpathSync, statfsSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { OnefoldError, optionInvalid } from '../../errors.ts'
+import type { Card } from '../../guarantee/card.ts'
+import type { DatabaseStatus } from '../../inspect/status.ts'
+import type { Awaitable } from '../../message.ts'
+import { isThenable } from '../../message.ts'
+import type { Runtime } from '../../runtime.ts'
+import type { Database, DedupWindow, MaintenanceOptions, Session, Stores, WriteOptions } from '../database.ts'
+import { backupDatabase } from './backup.ts'
+import { SqliteChanges } from './changes.ts'
+import type { BetterSqlite3, SqliteConnection } from './connection.ts'
+import { connectionOf, isBetterSqlite3, isNodeSqlite, openNodeSqlite } from './connection.ts'
+import { explainError, isBusy } from './errors.ts'
+import * as maintenance from './maintenance.ts'
+import { migrations } from './schema.ts'
+import { SqliteSession, SqliteStores } from './session.ts'
+import { readStatus } from './status.ts'
+import type { SqliteTx } from './transaction-handle.ts'
+import { TransactionHandle } from './transaction-handle.ts'
+import { WriteQueue } from './write-queue.ts'
+
+export interface SqliteOptions {
+  /** Prefix of Onefold's tables; letters, digits, underscore. Default `onefold_`. */
+  readonly prefix?: string
+  /**
+   * 'FULL' (default): a commit is on disk before it is answered. 'NORMAL' may lose acknowledged commits on power loss;
+   * `start()` then refuses effectively-once consumers.
+   */
+  readonly synchronous?: 'FULL' | 'NORMAL'
+  /** Page cache of the writing connection, in MiB: 1 to 4,096, default 64. */
+  readonly cacheMiB?: number
+}
+
+/** File systems whose locks or shared memory SQLite's WAL cannot rely on: https://sqlite.org/wal.html, `man 2 statfs`. */
+const networkFileSystems: Readonly<Record<number, string>> = {
+  26985: 'NFS',
+  20859: 'SMB',
+  4283649346: 'CIFS',
+  4266872130: 'SMB2',
+  12805120: 'Ceph',
+  1397113167: 'AFS',
+}
+
+const busyOpenMs = 30_000
+const checkpointBytes = 4 * 1024 * 1024
+const restartBytes = 16 * checkpointBytes
+
+interface Opened {
+  readonly runtime: Runtime
+  readonly window: DedupWindow
+  readonly file: string
+  readonly reader: SqliteStores
+  readonly session: SqliteSession
+  readonly queue: WriteQueue<SqliteSession>
+  readonly changes: SqliteChanges
+  lastObservedMs: number
+}
+
+export class SqliteDatabase implements Database<SqliteTx> {
+  readonly card: Card
+  readonly #target: string | SqliteConnection
+  readonly #options: Required<SqliteOptions>
+  readonly #listeners = new Set<(topics: ReadonlySet<string> | undefined) => void>()
+  #opening: Promise<Opened> | undefined
+  #opened: Opened | undefined
+  #writer: SqliteConnection | undefined
+  #closed = false
+
+  constructor(target: string | object, options: SqliteOptions = {}) {
+    if (typeof target === 'string' && (target === '' || target === ':memory:' || target.startsWith('file:'))) {
+      throw optionInvalid('sqlite(file)', target, 'the name of a file (an in-memory database cannot survive a crash)')
+    }
+    this.#target = typeof target === 'string' ? resolve(target) : connectionOf(target)
+    this.#options = {
+      prefix: options.prefix ?? 'onefold_',
+      synchronous: options.synchronous ?? 'FULL',
+      cacheMiB: options.cacheMiB ?? 64,
+    }
+    if (!/^[A-Za-z_][A-Za-z0-9_]{0,30}$/.test(this.#options.prefix))
+      throw optionInvalid('prefix', options.prefix, '1 to 31 letters, digits or underscores, not starting with a digit')
+    if (this.#options.synchronous !== 'FULL' && this.#options.synchronous !== 'NORMAL')
+      throw optionInvalid('synchronous', options.synchronous, "'FULL' or 'NORMAL'")
+    if (!(this.#options.cacheMiB >= 1 && this.#options.cacheMiB <= 4_096))
+      throw optionInvalid('cacheMiB', options.cacheMiB, 'a number from 1 to 4,096')
+    this.card = Object.freeze({
+      name: 'sqlite',
+      claims: Object.freeze({
+        'committed means on disk': this.#options.synchronous === 'FULL',
+        'transactions at a time': 1,
+        'frozen inside a transaction': 'all writers wait until the process goes on or ends; status names its pid',
+        'handle is revoked': typeof target === 'string',
+      }),
+    })
+  }
+
+  /** Own and other processes' commits. Listeners may register before `open`. */
+  readonly changes = {
+    onChange: (listener: (topics: ReadonlySet<string> | undefined) => void): Disposable => {
+      this.#listeners.add(listener)
+      return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+    },
+  }
+
+  async open(options: { runtime: Runtime; dedupWindow: DedupWindow }): Promise<void> {
+    if (this.#closed) throw new OnefoldError('APP_STOPPED', 'this database was closed; make a new one with sqlite().')
+    this.#opening ??= this.#open(options.runtime, options.dedupWindow)
+    try {
+      this.#opened = await this.#opening
+    } catch (error) {
+      this.#opening = undefined
+      throw error
+    }
+  }
+
+  async #open(runtime: Runtime, window: DedupWindow): Promise<Opened> {
+    const file = typeof this.#target === 'string' ? this.#checkedPath(this.#target) : this.#target.file
+    const until = runtime.monotonicMs() + busyOpenMs
+    for (;;) {
+      try {
+        const writer = typeof this.#target === 'string' ? openNodeSqlite(file, { readOnly: false }) : this.#target
+        try {
+          this.#configure(writer, file)
+          this.#migrate(writer, runtime, file)
+        } catch (error) {
+          if (writer !== this.#target) writer.close()
+          throw error
+        }
+        this.#writer = writer
+        break
+      } catch (error) {
+        if (!isBusy(error) || runtime.monotonicMs() > until) throw explainError(error, file)
+        await runtime.sleep(1 + Math.floor(runtime.random() * 10))
+      }
+    }
+    const changes = new SqliteChanges(runtime)
+    const stores = { prefix: this.#options.prefix, wallMs: () => runtime.wallMs() }
+    const session = new SqliteSession(this.#writer, { ...stores, onCommit: (topics) => changes.committed(topics) })
+    const reader = new SqliteStores(this.#openReader(this.#writer), stores)
+    changes.onChange((topics) => {
+      if (topics === undefined) {
+        reader.topics.forget()
+        reader.subscriptions.forget()
+      }
+      for (const listener of this.#listeners) listener(topics)
+    })
+    changes.open(reader.statements.connection)
+    const queue = new WriteQueue<SqliteSession>({
+      runtime,
+      session,
+      connection: () => this.#writer as SqliteConnection,
+      reopen: () => this.#reopen(file),
+    })
+    return { runtime, window, file, reader, session, queue, changes, lastObservedMs: runtime.monotonicMs() }
+  }
+
+  #openReader(writer: SqliteConnection): SqliteConnection {
+    const reader = writer.sibling({ readOnly: false })
+    reader.exec('pragma query_only = 1; pragma cache_size = -16384')
+    return reader
+  }
+
+  #checkedPath(target: string): string {
+    const folder = dirname(target)
+    if (!existsSync(folder)) {
+      throw new OnefoldError(
+        'DATABASE_IO',
+        `database ${target}: the folder ${folder} does not exist; create it or name another file.`,
+        { details: { file: target } },
+      )
+    }
+    const network = networkFileSystems[statfsSync(folder).type]
+    if (network !== undefined) {
+      throw new OnefoldError(
+        'DATABASE_UNSUITABLE',
+        `database ${target}: it lies on a network file system (${network}), where SQLite's locks cannot be relied on. Use a local disk, or PostgreSQL.`,
+        {
+          details: { file: target, fileSystem: network },
+        },
+      )
+    }
+    // One name per file, whichever link leads to it: the -wal beside it must be found.
+    return existsSync(target) ? realpathSync(target) : join(realpathSync(folder), basename(target))
+  }
+
+  #configure(connection: SqliteConnection, file: string): void {
+    const { synchronous } = this.#options
+    const mode = connection.prepare('pragma journal_mode = wal').get<{ journal_mode: string }>()?.journal_mode
+    if (mode !== 'wal') {
+      throw new OnefoldError(
+        'DATABASE_UNSUITABLE',
+        `database ${file}: it stays in journal mode ${mode}; Onefold needs WAL. Is it on a file system without shared memory, or open elsewhere in another mode?`,
+        {
+          details: { file, journalMode: mode },
+        },
+      )
+    }
+    // macOS flushes to the disk itself only when asked to (fullfsync).
+    connection.exec(
+      `pragma synchronous = ${synchronous}; pragma fullfsync = 1; pragma checkpoint_fullfsync = 1; pragma wal_autocheckpoint = 4000; pragma cache_size = -${Math.round(this.#options.cacheMiB * 1024)}`,
+    )
+    const level = connection.prepare('pragma synchronous').get<{ synchronous: number }>()?.synchronous
+    if (level !== (synchronous === 'FULL' ? 2 : 1)) {
+      throw new OnefoldError(
+        'DATABASE_UNSUITABLE',
+        `database ${file}: synchronous=${synchronous} was asked for, SQLite answers ${level}.`,
+        { details: { file } },
+      )
+    }
+  }
+
+  #migrate(connection: SqliteConnection, runtime: Runtime, file: string): void {
+    const meta = `${this.#options.prefix}meta`
+    const version = (): number => {
+      const exists = connection.prepare("select 1 from sqlite_schema where type = 'table' and name = ?").get(meta)
+      return exists === undefined
+        ? 0
+        : (connection.prepare(`select value from ${meta} where name = 'schema_version'`).get<{ value: number }>()?.value ?? 0)
+    }
+    const check = (found: number): void => {
+      if (found <= migrations.length) return
+      throw new OnefoldError(
+        'DATABASE_NEWER',
+        `database ${file}: its tables have version ${found}, this Onefold knows up to ${migrations.length}. Upgrade this process; nothing was changed.`,
+        { details: { file, found, known: migrations.length } },
+      )
+    }
+    const before = version()
+    check(before)
+    if (before === migrations.length) return
+    connection.prepare('begin immediate').run()
+    try {
+      // Another process may have been faster.
+      const from = version()
+      check(from)
+      for (const migration of migrations.slice(from)) connection.exec(migration.replaceAll('{p}', this.#options.prefix))
+      connection
+        .prepare(
+          `insert into ${meta} (name, value) values ('schema_version', ?) on conflict do update set value = excluded.value`,
+        )
+        .run(migrations.length)
+      connection.prepare(`insert into ${meta} (name, value) values ('incarnation', ?) on conflict do nothing`).run(runtime.uuid())
+      connection.prepare('commit').run()
+    } catch (error) {
+      if (connection.inTransaction) connection.prepare('rollback').run()
+      throw error
+    }
+  }
+
+  /** After a COMMIT whose outcome is unknown, only a new connection reads what the file really holds. */
+  #reopen(file: string): void {
+    const opened = this.#opened
+    if (opened === undefined || typeof this.#target !== 'string') {
+      opened?.session.rolledBack()
+      return
+    }
+    opened.changes.close()
+    try {
+      opened.reader.statements.connection.close()
+      this.#writer?.close()
+    } catch {
+      // It had failed already.
+    }
+    const writer = openNodeSqlite(file, { readOnly: false })
+    this.#configure(writer, file)
+    this.#writer = writer
+    opened.session.reopened(writer)
+    opened.reader.statements.connection = this.#openReader(writer)
+    opened.reader.forgetAll()
+    opened.changes.open(opened.reader.statements.connection)
+  }
+
+  write<R>(work: (session: Session<SqliteTx>) => Awaitable<R>, options: WriteOptions): Promise<R> {
+    const { queue, file } = this.#ready()
+    return queue.run<R>(work, options).catch((error) => {
+      throw explainError(error, file)
+    })
+  }
+
+  async read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R> {
+    const { reader, file, runtime } = this.#ready()
+    const until = runtime.monotonicMs() + busyOpenMs
+    for (;;) {
+      try {
+        return await work(reader)
+      } catch (error) {
+        // Only while a crashed writer's log is being recovered.
+        if (!isBusy(error) || runtime.monotonicMs() > until) throw explainError(error, file)
+        await runtime.sleep(1)
+      }
+    }
+  }
+
+  join<R>(tx: unknown, work: (session: Session<SqliteTx>) => Awaitable<R>): Awaitable<R> {
+    const { file, session, changes, runtime } = this.#ready()
+    if (tx instanceof TransactionHandle) {
+      tx.assertOpen()
+      return work(session)
+    }
+    let connection: SqliteConnection
+    if (this.#writer?.owns(tx) === true) connection = this.#writer
+    else if (isNodeSqlite(tx) || isBetterSqlite3(tx)) connection = connectionOf(tx)
+    else {
+      throw new OnefoldError(
+        'TX_FOREIGN',
+        'tx is not a transaction of this database: pass the tx of app.transaction(), or a node:sqlite or better-sqlite3 handle with a transaction open.',
+      )
+    }
+    if (!connection.inTransaction) {
+      throw new OnefoldError(
+        'TX_FOREIGN',
+        'tx has no transaction open; BEGIN IMMEDIATE first (or use app.transaction()), so that the message commits with your own rows.',
+      )
+    }
+    if (realpathSync(connection.file) !== file) {
+      throw new OnefoldError(
+        'TX_FOREIGN',
+        `tx belongs to ${connection.file}, not to ${file}: a message can only commit with rows of the same file.`,
+        { details: { file } },
+      )
+    }
+    const joined = new SqliteSession(connection, {
+      prefix: this.#options.prefix,
+      wallMs: () => runtime.wallMs(),
+      onCommit: (topics) => changes.committed(topics),
+    })
+    joined.begun()
+    const result = work(joined)
+    if (!isThenable(result)) {
+      joined.flush()
+      return result
+    }
+    return result.then((value) => {
+      joined.flush()
+      return value
+    })
+  }
+
+  insideTransaction(): boolean {
+    return this.#opened?.queue.inside ?? false
+  }
+
+  async maintain(options: MaintenanceOptions): Promise<boolean> {
+    const opened = this.#ready()
+    const { reader, window, runtime } = opened
+    this.#checkpoint(opened)
+    const elapsedMs = runtime.monotonicMs() - opened.lastObservedMs
+    if (elapsedMs > 60_000) {
+      opened.lastObservedMs = runtime.monotonicMs()
+      await opened.queue.run(
+        (session) => {
+          maintenance.observe(session, elapsedMs)
+          maintenance.sealOld(session, options.nowMs, window)
+        },
+        { what: 'maintenance' },
+      )
+    }
+    const filter = maintenance.nextFilter(reader)
+    if (filter !== undefined) {
+      await opened.queue.run((session) => maintenance.storeFilter(session, filter), { what: 'maintenance' })
+      return true
+    }
+    if (!maintenance.hasWork(reader, options, window)) return false
+    return opened.queue.run((session) => maintenance.step(session, options, window), { what: 'maintenance' })
+  }
+
+  /** Moves the log into the database, so that it starts over. Passive: waits for nobody and stops nobody. */
+  #checkpoint({ reader, file }: Opened): void {
+    const { connection } = reader.statements
+    try {
+      const bytes = maintenance.walBytes(file)
+      if (bytes > checkpointBytes)
+        connection.prepare(`pragma wal_checkpoint(${bytes > restartBytes ? 'restart' : 'passive'})`).get()
+    } catch (error) {
+      if (!isBusy(error)) throw explainError(error, file)
+    }
+  }
+
+  async status(): Promise<DatabaseStatus> {
+    const { reader, runtime, file } = this.#ready()
+    return this.read(() => readStatus(reader, runtime, file))
+  }
+
+  lockWaits(): readonly number[] {
+    return this.#ready().queue.lockWaits.samplesMs
+  }
+
+  async backup(
+    file: string,
+    options: { onProgress?: (done: number, total: number) => void; signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    const { runtime, file: source } = this.#ready()
+    if (this.#writer !== undefined && isBetterSqlite3Connection(this.#target)) {
+      throw new OnefoldError(
+        'NOT_POSSIBLE',
+        "backup needs node:sqlite: a second SQLite library must not open this file in the same process. Run `onefold backup`, or better-sqlite3's own backup().",
+      )
+    }
+    await backupDatabase({
+      source,
+      file: resolve(file),
+      prefix: this.#options.prefix,
+      runtime,
+      onProgress: options.onProgress,
+      signal: options.signal,
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const opened = await this.#opening?.catch(() => undefined)
+    if (opened === undefined) return
+    this.#opening = undefined
+    await opened.queue.settled()
+    opened.changes.close()
+    opened.reader.statements.connection.close()
+    if (typeof this.#target === 'string') this.#writer?.close()
+    this.#opened = undefined
+  }
+
+  #ready(): Opened {
+    if (this.#opened === undefined) throw new OnefoldError('APP_STOPPED', 'the database is not open.', { retry: 'never' })
+    return this.#opened
+  }
+}
+
+function isBetterSqlite3Connection(target: string | SqliteConnection): target is SqliteConnection {
+  return typeof target !== 'string' && target.library === 'better-sqlite3'
+}
+
+export type { BetterSqlite3 }

@@ -1,0 +1,25 @@
+export { type App, type OnefoldOptions, PublishIncompleteError, type PublishManyItem, type PublishOptions } from './app.ts'
+export type { AppEvent } from './app-event.ts'
+export type { AttentionFilter, AttentionItem } from './attention/attention-store.ts'
+export type { Assignment, Broker, SubscribeOptions } from './broker/broker.ts'
+export { inDatabaseBroker } from './broker/in-database/index.ts'
+export type {
+  ApplyContext,
+  BatchItem,
+  ConsumeApply,
+  ConsumeApplyBatch,
+  ConsumeOptions,
+  ConsumeReceive,
+  PublishInside,
+  PublishInsideOptions,
+  ReceiveContext,
+  Semantics,
+} from './consume/consume-options.ts'
+export type { Database } from './database/database.ts'
+export { type ErrorCode, isOnefoldError, OnefoldError, type Outcome, type Retry, RetryLater, TerminalError } from './errors.ts'
+export type { Card } from './guarantee/card.ts'
+export type { DatabaseStatus, GroupStatus, OwnerStatus, TopicStatus } from './inspect/status.ts'
+export type { Delivery, Envelope, Message, Receipt } from './message.ts'
+export { onefold } from './onefold.ts'
+export type { Runtime } from './runtime.ts'
+export { type AnyTopic, adoptTopic, type PlainTopicOptions, type Topic, type TopicOptions, topic } from './topic.ts'

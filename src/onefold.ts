@@ -1,0 +1,480 @@
+import type { App, OnefoldOptions, PublishManyItem, PublishOptions } from './app.ts'
+import { PublishIncompleteError } from './app.ts'
+import type { AppEvent } from './app-event.ts'
+import type { AttentionFilter } from './attention/attention-store.ts'
+import type { Broker } from './broker/broker.ts'
+import { InDatabaseBroker, idReused } from './broker/in-database/in-database-broker.ts'
+import type { ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
+import { Consumer } from './consume/consumer.ts'
+import type { ConsumerContext } from './consume/consumer-context.ts'
+import { checkConsumeOptions, whole } from './consume/settings.ts'
+import type { Database, Session } from './database/database.ts'
+import { OnefoldError, optionInvalid } from './errors.ts'
+import type { DatabaseStatus } from './inspect/status.ts'
+import type { Awaitable, Envelope, Receipt } from './message.ts'
+import { isThenable } from './message.ts'
+import { Relay } from './outbox/relay.ts'
+import { LeasedTask } from './ownership/leased-task.ts'
+import { Ownership } from './ownership/ownership.ts'
+import { PublishQueue, withIdentity } from './publish/publish-queue.ts'
+import { toEnvelope } from './publish/to-envelope.ts'
+import { nodeRuntime } from './runtime/node-runtime.ts'
+import type { Runtime } from './runtime.ts'
+import type { AnyTopic, Topic } from './topic.ts'
+import { checkName } from './topic.ts'
+
+/** `publishMany` hands over this many at a time. */
+const publishChunk = 1_000
+const maintenanceEveryMs = 250
+
+/**
+ * An application of Onefold: where effects commit, how messages travel, and the consumers in between.
+ * Opens nothing: the first `publish` or `start()` does.
+ *
+ * @throws OnefoldError `OPTION_INVALID` naming the option.
+ * @example
+ * const app = onefold({ source: 'shop', database: sqlite('app.db') })
+ */
+export function onefold<Tx>(options: OnefoldOptions<Tx>): App<Tx> {
+  return new OnefoldApp<Tx>(options)
+}
+
+interface Declared {
+  readonly topic: AnyTopic
+  readonly options: ConsumeOptions<unknown, unknown>
+}
+
+class OnefoldApp<Tx> implements App<Tx> {
+  readonly #options: OnefoldOptions<Tx>
+  readonly #database: Database<Tx>
+  readonly #runtime: Runtime
+  readonly #ownership: Ownership
+  readonly #broker: Broker
+  readonly #ownBroker: boolean
+  readonly #queue: PublishQueue
+  readonly #window: { readonly ms: number; readonly maxIds: number }
+  readonly #declared: Declared[] = []
+  readonly #topics = new Map<string, AnyTopic>()
+  #state: 'new' | 'started' | 'stopped' = 'new'
+  #opening: Promise<void> | undefined
+  #consumers: Consumer[] = []
+  #relay: Relay | undefined
+  #maintenance: LeasedTask | undefined
+  #stopping: Promise<void> | undefined
+
+  constructor(options: OnefoldOptions<Tx>) {
+    if (typeof options?.database?.write !== 'function')
+      throw optionInvalid('database', options?.database, "a database, for example sqlite('app.db') from 'onefold/sqlite'")
+    if (options.source !== undefined) checkName('source', options.source)
+    this.#options = options
+    this.#database = options.database
+    this.#runtime = options.runtime ?? nodeRuntime()
+    const leaseMs = whole('leaseMs', options.leaseMs, 10_000, 200, 600_000)
+    this.#window = {
+      ms: whole('dedupWindow.ms', options.dedupWindow?.ms, 7 * 24 * 3_600_000, 60_000, Number.MAX_SAFE_INTEGER),
+      maxIds: whole('dedupWindow.maxIds', options.dedupWindow?.maxIds, 10_000_000, 1_000, 1_000_000_000),
+    }
+    this.#ownership = new Ownership(this.#database as Database<unknown>, this.#runtime, leaseMs)
+    this.#broker =
+      options.broker ?? new InDatabaseBroker(this.#database as Database<unknown>, { shared: { ownership: this.#ownership } })
+    this.#ownBroker = options.broker === undefined
+    this.#queue = new PublishQueue(this.#broker, {
+      maxMessages: whole('maxQueuedMessages', options.maxQueuedMessages, 100_000, 1, 1_000_000),
+      maxBytes: whole('maxQueuedBytes', options.maxQueuedBytes, 64 * 1024 * 1024, 1_024, 4 * 1024 ** 3),
+    })
+  }
+
+  get consumers(): readonly { readonly topic: AnyTopic; readonly group: string }[] {
+    return this.#declared.map(({ topic, options }) => ({ topic, group: options.group }))
+  }
+
+  consume(
+    topic: AnyTopic,
+    second: ConsumeOptions<Tx, unknown> | string,
+    apply?: (data: unknown, context: never) => unknown,
+  ): void {
+    if (this.#state !== 'new')
+      throw new OnefoldError('APP_STARTED', 'consume() was called after start(); declare every consumer before the app starts.')
+    const options = (typeof second === 'string' ? { group: second, apply } : second) as ConsumeOptions<unknown, unknown>
+    checkConsumeOptions(options)
+    if (this.#declared.some((declared) => declared.topic.name === topic.name && declared.options.group === options.group)) {
+      throw optionInvalid(
+        'group',
+        options.group,
+        `consumed once per topic in an app: ${topic.name} has a consumer of that group already`,
+      )
+    }
+    this.#declared.push({ topic, options })
+    this.#topics.set(topic.name, topic)
+  }
+
+  async publish<I, D>(
+    topic: Topic<I, D>,
+    data: NoInfer<I>,
+    options: PublishOptions & { readonly tx?: unknown } = {},
+  ): Promise<Receipt> {
+    if (options.tx !== undefined) return this.#stage(topic, data, options, options.tx)
+    this.#refuseInside()
+    const prepared = this.#prepare(topic, data, options)
+    const envelope = isThenable(prepared) ? await prepared : prepared
+    if (this.#opening === undefined || this.#state === 'stopped') await this.#open()
+    else await this.#opening
+    options.signal?.throwIfAborted()
+    return this.#awaitWithSignal(this.#queue.add(topic, envelope), topic, envelope, options.signal)
+  }
+
+  async publishMany<I, D>(
+    topic: Topic<I, D>,
+    items: readonly PublishManyItem<I>[],
+    options: { readonly tx?: unknown; readonly signal?: AbortSignal } = {},
+  ): Promise<Receipt[]> {
+    if (options.tx === undefined) this.#refuseInside()
+    const results: (Receipt | OnefoldError)[] = []
+    for (let from = 0; from < items.length; from += publishChunk) {
+      options.signal?.throwIfAborted()
+      const chunk = items.slice(from, from + publishChunk)
+      const settled = await Promise.allSettled(
+        chunk.map(({ data, ...rest }) =>
+          this.publish(topic, data as NoInfer<I>, options.tx === undefined ? rest : { ...rest, tx: options.tx }),
+        ),
+      )
+      for (const result of settled) results.push(result.status === 'fulfilled' ? result.value : asOnefoldError(result.reason))
+    }
+    if (results.some((result) => result instanceof Error)) throw new PublishIncompleteError(results)
+    return results as Receipt[]
+  }
+
+  async transaction<R>(work: (context: { tx: Tx; publish: PublishInside }) => Awaitable<R>): Promise<R> {
+    this.#refuseInside()
+    await this.#open()
+    return this.#database.write(
+      async (session) => {
+        const handle = session.openTx()
+        const outgoing: { topic: AnyTopic; envelope: Awaitable<Envelope> }[] = []
+        let open = true
+        const publish: PublishInside = (topic, data, options = {}) => {
+          if (!open)
+            throw new OnefoldError(
+              'TX_CLOSED',
+              `publish was used after its transaction had ended; message to ${topic.name} was not taken.`,
+            )
+          outgoing.push({ topic, envelope: this.#prepare(topic, data, options) })
+        }
+        try {
+          const result = await work({ tx: handle.tx, publish })
+          open = false
+          for (const { topic, envelope } of outgoing) await this.#emit(session, topic, await envelope)
+          return result
+        } finally {
+          open = false
+          handle.close()
+        }
+      },
+      { alone: true, what: 'transaction' },
+    )
+  }
+
+  async start(options: { readonly groups?: readonly string[] } = {}): Promise<void> {
+    if (this.#state !== 'new')
+      throw new OnefoldError(
+        'APP_STARTED',
+        this.#state === 'stopped' ? 'the app was stopped; make a new one.' : 'start() was called twice.',
+      )
+    const chosen = this.#declared.filter(({ options: { group } }) => options.groups?.includes(group) ?? true)
+    for (const group of options.groups ?? []) {
+      if (!chosen.some((declared) => declared.options.group === group))
+        throw optionInvalid(
+          'groups',
+          group,
+          `one of the groups declared with consume(): ${this.#declared.map((declared) => declared.options.group).join(', ') || 'none'}`,
+        )
+    }
+    this.#refuseImpossible(chosen)
+    this.#state = 'started'
+    try {
+      await this.#open()
+      await this.#ownership.start()
+      for (const { topic, options: consumeOptions } of chosen) {
+        const consumer = new Consumer(this.#consumerContext(topic, consumeOptions), consumeOptions)
+        this.#consumers.push(consumer)
+        await consumer.start()
+      }
+      const onError = (error: unknown): void =>
+        this.#report({ kind: 'database-error', message: (error as Error)?.message ?? String(error), error })
+      const shared = { ownership: this.#ownership, runtime: this.#runtime, onError }
+      if (!this.#ownBroker) {
+        this.#relay = new Relay({
+          ...shared,
+          database: this.#database as Database<unknown>,
+          broker: this.#broker,
+          topicNamed: (name) => this.#topics.get(name),
+        })
+        this.#relay.start()
+      }
+      this.#maintenance = new LeasedTask({
+        ...shared,
+        name: 'maintenance',
+        everyMs: maintenanceEveryMs,
+        step: () => this.#database.maintain({ nowMs: this.#runtime.wallMs() }),
+      })
+    } catch (error) {
+      await this.stop({ drainMs: 0 }).catch(() => undefined)
+      throw error
+    }
+  }
+
+  async idle(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    for (let quiet = 0; quiet < 2; ) {
+      options.signal?.throwIfAborted()
+      quiet = (await this.#isIdle()) ? quiet + 1 : 0
+      if (quiet < 2) await this.#runtime.sleep(quiet > 0 ? 1 : 5, options.signal)
+    }
+  }
+
+  pause(group: string): void {
+    for (const consumer of this.#consumersOf(group)) consumer.pause()
+  }
+
+  resume(group: string): void {
+    for (const consumer of this.#consumersOf(group)) consumer.resume()
+  }
+
+  stop(options: { readonly drainMs?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#stop(whole('drainMs', options.drainMs, 30_000, 0, 24 * 3_600_000))
+    return this.#stopping
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  readonly attention = {
+    list: async (filter: AttentionFilter = {}) => {
+      await this.#open()
+      return this.#database.read((stores) => stores.attention.list(filter))
+    },
+    show: async (id: string) => {
+      await this.#open()
+      const item = await this.#database.read((stores) => stores.attention.get(id))
+      if (item === undefined) throw new OnefoldError('NOT_FOUND', `there is no attention item ${id}.`, { details: { id } })
+      return item
+    },
+    redrive: async (id: string, options: { readonly by?: string } = {}) => {
+      await this.attention.show(id)
+      return this.#database.write((session) => session.attention.redrive(id, options.by, this.#runtime.wallMs()), {
+        what: `redrive ${id}`,
+      })
+    },
+    discard: async (id: string, options: { readonly by: string; readonly reason: string }) => {
+      for (const option of ['by', 'reason'] as const) {
+        if (typeof options?.[option] !== 'string' || options[option].trim() === '')
+          throw optionInvalid(option, options?.[option], 'a text: whoever discards a message says who and why')
+      }
+      await this.attention.show(id)
+      return this.#database.write(
+        (session) => session.attention.discard(id, options.by, options.reason, this.#runtime.wallMs()),
+        { what: `discard ${id}` },
+      )
+    },
+  }
+
+  readonly groups = {
+    list: async () => (await this.status()).groups,
+    remove: async (topic: string, group: string) => {
+      await this.#open()
+      return this.#database.write((session) => session.groups.remove({ topic, group }), {
+        what: `remove group ${topic}/${group}`,
+      })
+    },
+  }
+
+  readonly topics = {
+    change: async (name: string, change: { partitions?: number; keyed?: boolean; idReuse?: 'error' | 'ignore' }) => {
+      await this.#open()
+      await this.#database.write((session) => session.topics.change(name, change), { what: `change topic ${name}` })
+    },
+  }
+
+  async status(): Promise<DatabaseStatus> {
+    await this.#open()
+    return this.#database.status()
+  }
+
+  async backup(
+    file: string,
+    options: { readonly onProgress?: (done: number, total: number) => void; readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    await this.#open()
+    await this.#database.backup(file, options)
+  }
+
+  async #open(): Promise<void> {
+    if (this.#state === 'stopped') throw new OnefoldError('APP_STOPPED', 'the app was stopped; make a new one.')
+    this.#opening ??= this.#database
+      .open({ runtime: this.#runtime, dedupWindow: this.#window })
+      .then(() => this.#broker.open(this.#runtime))
+    try {
+      await this.#opening
+    } catch (error) {
+      this.#opening = undefined
+      throw error
+    }
+  }
+
+  #prepare(topic: AnyTopic, data: unknown, options: PublishInsideOptions): Awaitable<Envelope> {
+    return toEnvelope(topic, data, options, { source: this.#options.source ?? topic.name, runtime: this.#runtime })
+  }
+
+  /** In the caller's own transaction: durable, or not, together with the caller's rows. */
+  async #stage(topic: AnyTopic, data: unknown, options: PublishInsideOptions, tx: unknown): Promise<Receipt> {
+    const prepared = this.#prepare(topic, data, options)
+    const envelope = isThenable(prepared) ? await prepared : prepared
+    await this.#open()
+    await this.#database.join(tx, (session) => this.#emit(session, topic, envelope))
+    return { status: 'staged', id: envelope.id, source: envelope.source }
+  }
+
+  /** Sends with the transaction: on the database's own broker the log is the outbox. */
+  #emit(session: Session<unknown>, topic: AnyTopic, envelope: Envelope, cause?: string): Awaitable<void> {
+    if (!this.#topics.has(topic.name)) this.#topics.set(topic.name, topic)
+    if (!this.#ownBroker) return session.outbox.append(topic.name, [envelope], cause)
+    const declared = session.topics.declare(topic)
+    const statuses = isThenable(declared)
+      ? declared.then((record) => session.log.append(record, [envelope]))
+      : session.log.append(declared, [envelope])
+    const check = (answers: readonly string[]): void => {
+      if (answers[0] === 'id-reused') throw idReused(topic, envelope.id, envelope.source)
+    }
+    return isThenable(statuses) ? statuses.then(check) : check(statuses)
+  }
+
+  async #awaitWithSignal(
+    receipt: Promise<Receipt>,
+    topic: AnyTopic,
+    envelope: Envelope,
+    signal: AbortSignal | undefined,
+  ): Promise<Receipt> {
+    if (signal === undefined) return receipt
+    const { promise, reject } = Promise.withResolvers<never>()
+    const abort = (): void => {
+      const error = new OnefoldError(
+        'ABORTED',
+        `stopped waiting for message ${envelope.id}; it may still be accepted. Repeat it with the same id.`,
+        { outcome: 'unknown', retry: 'now', cause: signal.reason },
+      )
+      reject(withIdentity(error, topic, envelope))
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      return await Promise.race([receipt, promise])
+    } finally {
+      signal.removeEventListener('abort', abort)
+      receipt.catch(() => undefined)
+    }
+  }
+
+  #refuseInside(): void {
+    if (!this.#database.insideTransaction()) return
+    throw new OnefoldError(
+      'PUBLISH_INSIDE_APPLY',
+      "app.publish() and app.transaction() would wait for the very transaction they are called in. Use the context's publish (it commits with the message), or pass { tx }.",
+    )
+  }
+
+  #refuseImpossible(chosen: readonly Declared[]): void {
+    const first = chosen.find(({ options }) => (options.semantics ?? 'effectively-once') === 'effectively-once')
+    if (first === undefined || this.#database.card.claims['committed means on disk'] !== false) return
+    throw new OnefoldError(
+      'GUARANTEE_IMPOSSIBLE',
+      `group ${first.options.group} of topic ${first.topic.name} asks for effectively-once, but the database may lose a committed transaction on power loss. Set synchronous: 'FULL', or ask for semantics: 'at-least-once'.`,
+      { details: { topic: first.topic.name, group: first.options.group, option: 'synchronous' } },
+    )
+  }
+
+  #consumerContext(topic: AnyTopic, options: ConsumeOptions<unknown, unknown>): ConsumerContext {
+    const settings = checkConsumeOptions(options)
+    const subscription = { topic: topic.name, group: options.group }
+    return {
+      database: this.#database as Database<unknown>,
+      broker: this.#broker,
+      runtime: this.#runtime,
+      ownership: this.#ownership,
+      topic,
+      subscription,
+      settings,
+      claims: this.#broker.card.claims['may hold duplicates'] !== false,
+      watchdog:
+        options.receive === undefined
+          ? this.#runtime.watch?.(settings.timeoutMs, `a handler of ${topic.name}/${options.group}`)
+          : undefined,
+      prepare: (other, data, publishOptions) => this.#prepare(other, data, publishOptions),
+      emit: (session, other, envelope, cause) => this.#emit(session, other, envelope, cause),
+      report: (event) => this.#report({ ...event, topic: topic.name, group: options.group }),
+    }
+  }
+
+  #consumersOf(group: string): Consumer[] {
+    const found = this.#consumers.filter((consumer) => consumer.context.subscription.group === group)
+    if (found.length === 0) throw optionInvalid('group', group, 'a group that was started in this app')
+    return found
+  }
+
+  async #isIdle(): Promise<boolean> {
+    if (this.#queue.size > 0) return false
+    for (const consumer of this.#consumers) {
+      if (!(await consumer.idle())) return false
+      const { topic, group } = consumer.context.subscription
+      if (!this.#ownBroker) continue
+      // Also what no loop here has been given yet counts.
+      const behind = await this.#database.read(async (stores) => {
+        const record = await stores.topics.get(topic)
+        for (let partition = 0; partition < (record?.partitions ?? 0); partition++) {
+          const head = await stores.log.head(topic, String(partition))
+          if (head > ((await stores.checkpoints.get({ topic, group }, String(partition))) ?? 0n)) return true
+        }
+        return false
+      })
+      if (behind) return false
+    }
+    return this.#ownBroker || (await this.#database.read((stores) => stores.outbox.read(1))).length === 0
+  }
+
+  async #stop(drainMs: number): Promise<void> {
+    const opened = this.#opening
+    const wasStarted = this.#state === 'started'
+    this.#state = 'stopped'
+    if (opened === undefined) return
+    const opening = await opened.then(
+      () => true,
+      () => false,
+    )
+    if (!opening) return
+    await this.#queue.empty()
+    const abort = new AbortController()
+    const stopping = Promise.all(this.#consumers.map((consumer) => consumer.stop()))
+    void this.#runtime.sleep(drainMs, abort.signal).then(() => {
+      if (!abort.signal.aborted) for (const consumer of this.#consumers) consumer.abort()
+    })
+    await stopping
+    abort.abort()
+    await this.#relay?.stop()
+    await this.#maintenance?.stop()
+    for (const consumer of this.#consumers) consumer.context.watchdog?.[Symbol.dispose]()
+    if (wasStarted) await this.#ownership.stop()
+    await this.#broker.close()
+    await this.#database.close()
+  }
+
+  #report(event: AppEvent): void {
+    try {
+      this.#options.onEvent?.(event)
+    } catch {
+      // A listener's own trouble must not become the consumer's.
+    }
+  }
+}
+
+function asOnefoldError(error: unknown): OnefoldError {
+  if (error instanceof OnefoldError) return error
+  return new OnefoldError('MESSAGE_INVALID', (error as Error)?.message ?? String(error), { cause: error })
+}

@@ -1,0 +1,148 @@
+import type { Database } from '../database/database.ts'
+import type { Runtime } from '../runtime.ts'
+import type { Lease, Owner } from './ownership-store.ts'
+
+/**
+ * This process as an owner: enrolled, kept alive by one small commit per quarter lease, and aware of who else is there.
+ * Time and process lists only decide when a lease is tried; the epoch decides who may commit.
+ */
+export class Ownership {
+  readonly #database: Database<unknown>
+  readonly #runtime: Runtime
+  readonly #leaseMs: number
+  readonly #memberships = new Set<string>()
+  readonly #onEvicted = new Set<() => void>()
+  #owner: bigint | undefined
+  #beat: Disposable | undefined
+  #renewing = false
+  #starting: Promise<void> | undefined
+
+  constructor(database: Database<unknown>, runtime: Runtime, leaseMs: number) {
+    this.#database = database
+    this.#runtime = runtime
+    this.#leaseMs = leaseMs
+  }
+
+  /** How often assignments are looked over: often enough that a killed neighbour's work goes on at once. */
+  get tickMs(): number {
+    return Math.min(250, Math.max(20, this.#leaseMs / 10))
+  }
+
+  start(): Promise<void> {
+    this.#starting ??= this.#start()
+    return this.#starting
+  }
+
+  async #start(): Promise<void> {
+    await this.#enroll()
+    this.#beat = this.#runtime.every(this.#leaseMs / 4, () => void this.#renew())
+  }
+
+  /** Called when others have declared this process gone: every lease it held is lost. */
+  onEvicted(listener: () => void): Disposable {
+    this.#onEvicted.add(listener)
+    return { [Symbol.dispose]: () => void this.#onEvicted.delete(listener) }
+  }
+
+  async join(membership: string): Promise<void> {
+    this.#memberships.add(membership)
+    await this.#database.write((session) => session.ownership.join(this.#id, [membership]), { what: `join ${membership}` })
+  }
+
+  async resign(membership: string): Promise<void> {
+    this.#memberships.delete(membership)
+    await this.#database.write((session) => session.ownership.resign(this.#id, [membership]), { what: `leave ${membership}` })
+  }
+
+  /** Who takes part, this process included, without those known to be gone. */
+  async members(membership: string): Promise<{ live: readonly Owner[]; gone: readonly bigint[] }> {
+    const owners = await this.#database.read((stores) => stores.ownership.owners())
+    const members = await this.#database.read((stores) => stores.ownership.members(membership))
+    const gone = new Set(owners.filter((owner) => this.#isGone(owner)).map((owner) => owner.id))
+    return { live: members.filter((member) => !gone.has(member.id)), gone: [...gone] }
+  }
+
+  isMe(owner: bigint | undefined): boolean {
+    return owner !== undefined && owner === this.#owner
+  }
+
+  /** Looks before it tries, so that waiting for a lease costs reads only. */
+  async take(name: string, options: { gone?: readonly bigint[]; force?: boolean } = {}): Promise<Lease | undefined> {
+    const nowMs = this.#runtime.wallMs()
+    const owners = await this.#database.read((stores) => stores.ownership.owners())
+    const [record] = (await this.#database.read((stores) => stores.ownership.leases(name))).filter((lease) => lease.name === name)
+    const holder = record?.owner === undefined ? undefined : owners.find((owner) => owner.id === record.owner)
+    if (options.force !== true && holder !== undefined && holder.id !== this.#owner && !this.#isGone(holder)) return undefined
+    return this.#database.write(
+      (session) =>
+        session.ownership.take(name, this.#id, {
+          nowMs,
+          untilMs: nowMs + this.#leaseMs,
+          gone: [...(options.gone ?? []), this.#id],
+          force: options.force ?? false,
+        }),
+      { what: `take ${name}` },
+    )
+  }
+
+  /** As far as can be seen; only the fence decides. */
+  async holds(lease: Lease): Promise<boolean> {
+    const records = await this.#database.read((stores) => stores.ownership.leases(lease.name))
+    return records.some((record) => record.name === lease.name && record.epoch === lease.epoch && this.isMe(record.owner))
+  }
+
+  async release(lease: Lease): Promise<void> {
+    await this.#database.write((session) => session.ownership.release(lease), { what: `release ${lease.name}` })
+  }
+
+  async stop(): Promise<void> {
+    this.#beat?.[Symbol.dispose]()
+    const owner = this.#owner
+    this.#owner = undefined
+    this.#starting = undefined
+    if (owner !== undefined) await this.#database.write((session) => session.ownership.leave(owner), { what: 'leave' })
+  }
+
+  get #id(): bigint {
+    return this.#owner ?? -1n
+  }
+
+  #isGone(owner: Owner): boolean {
+    if (owner.id === this.#owner) return false
+    return owner.untilMs < this.#runtime.wallMs() || this.#runtime.isAlive(owner.process) === 'dead'
+  }
+
+  async #enroll(): Promise<void> {
+    const nowMs = this.#runtime.wallMs()
+    const owners = await this.#database.read((stores) => stores.ownership.owners())
+    const gone = owners.filter((owner) => this.#isGone(owner)).map((owner) => owner.id)
+    this.#owner = await this.#database.write(
+      async (session) => {
+        await session.ownership.evict(gone)
+        const owner = await session.ownership.enroll(this.#runtime.process, { nowMs, untilMs: nowMs + this.#leaseMs })
+        await session.ownership.join(owner, [...this.#memberships])
+        return owner
+      },
+      { what: 'enroll' },
+    )
+  }
+
+  async #renew(): Promise<void> {
+    if (this.#renewing || this.#owner === undefined) return
+    this.#renewing = true
+    try {
+      const renewed = await this.#database.write(
+        (session) => session.ownership.renew(this.#id, this.#runtime.wallMs() + this.#leaseMs),
+        { what: 'renew leases' },
+      )
+      if (!renewed && this.#owner !== undefined) {
+        await this.#enroll()
+        for (const listener of this.#onEvicted) listener()
+      }
+    } catch {
+      // The next beat tries again; meanwhile others may take over, and the epoch keeps that harmless.
+    } finally {
+      this.#renewing = false
+    }
+  }
+}

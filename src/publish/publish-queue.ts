@@ -1,0 +1,135 @@
+import type { Broker } from '../broker/broker.ts'
+import { OnefoldError } from '../errors.ts'
+import type { Envelope, Receipt } from '../message.ts'
+import type { AnyTopic } from '../topic.ts'
+
+/** Messages handed to the broker in one call. */
+const maxBatch = 1_000
+
+interface Waiting {
+  readonly envelope: Envelope
+  readonly settle: (result: Receipt | OnefoldError) => void
+}
+
+interface TopicQueue {
+  readonly topic: AnyTopic
+  waiting: Waiting[]
+  sending: boolean
+}
+
+export interface PublishQueueLimits {
+  readonly maxMessages: number
+  readonly maxBytes: number
+}
+
+/**
+ * Collects what is published at the same time, so that it shares commits: while one batch is on its way, the next one
+ * forms. Bounded: what does not fit is refused at once, with nothing written.
+ */
+export class PublishQueue {
+  readonly #broker: Broker
+  readonly #limits: PublishQueueLimits
+  readonly #topics = new Map<AnyTopic, TopicQueue>()
+  #messages = 0
+  #bytes = 0
+  #whenEmpty: (() => void)[] = []
+
+  constructor(broker: Broker, limits: PublishQueueLimits) {
+    this.#broker = broker
+    this.#limits = limits
+  }
+
+  get size(): number {
+    return this.#messages
+  }
+
+  /** Settles with the receipt, or with the error of this message alone. */
+  add(topic: AnyTopic, envelope: Envelope): Promise<Receipt> {
+    const bytes = envelope.json.length
+    if (this.#messages >= this.#limits.maxMessages || this.#bytes + bytes > this.#limits.maxBytes) {
+      return Promise.reject(
+        new OnefoldError(
+          'QUEUE_FULL',
+          `${this.#messages} messages (${this.#bytes} bytes) are waiting to be published already; ${envelope.id} was not taken. Wait for earlier receipts, then repeat.`,
+          {
+            retry: 'later',
+            details: { topic: topic.name, id: envelope.id, waiting: this.#messages },
+          },
+        ),
+      )
+    }
+    this.#messages++
+    this.#bytes += bytes
+    return new Promise<Receipt>((resolve, reject) => {
+      const settle = (result: Receipt | OnefoldError): void => {
+        this.#messages--
+        this.#bytes -= bytes
+        if (result instanceof Error) reject(result)
+        else resolve(result)
+      }
+      let queue = this.#topics.get(topic)
+      if (queue === undefined) {
+        queue = { topic, waiting: [], sending: false }
+        this.#topics.set(topic, queue)
+      }
+      queue.waiting.push({ envelope, settle })
+      if (!queue.sending) {
+        queue.sending = true
+        const started = queue
+        // After this turn: everything published in it is in the first batch already.
+        queueMicrotask(() => void this.#send(started))
+      }
+    })
+  }
+
+  async empty(): Promise<void> {
+    if (this.#messages > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
+  }
+
+  async #send(queue: TopicQueue): Promise<void> {
+    while (queue.waiting.length > 0) {
+      const batch = queue.waiting.length <= maxBatch ? queue.waiting : queue.waiting.slice(0, maxBatch)
+      queue.waiting = queue.waiting.length <= maxBatch ? [] : queue.waiting.slice(maxBatch)
+      let results: readonly (Receipt | OnefoldError)[]
+      try {
+        results = await this.#broker.publish(
+          queue.topic,
+          batch.map((entry) => entry.envelope),
+          {},
+        )
+      } catch (error) {
+        results = batch.map(({ envelope }) => withIdentity(error, queue.topic, envelope))
+      }
+      for (let index = 0; index < batch.length; index++) batch[index]?.settle(results[index] as Receipt | OnefoldError)
+    }
+    queue.sending = false
+    this.#topics.delete(queue.topic)
+    if (this.#messages > 0) return
+    const waiting = this.#whenEmpty
+    this.#whenEmpty = []
+    for (const resolve of waiting) resolve()
+  }
+}
+
+/** The same failure told of one message, with the identity to repeat it under. */
+export function withIdentity(error: unknown, topic: AnyTopic, envelope: Envelope): OnefoldError {
+  const details = { topic: topic.name, id: envelope.id, source: envelope.source }
+  if (error instanceof OnefoldError) {
+    return new OnefoldError(error.code, error.message, {
+      outcome: error.outcome,
+      retry: error.retry,
+      cause: error.cause ?? error,
+      details: { ...error.details, ...details },
+    })
+  }
+  return new OnefoldError(
+    'COMMIT_UNKNOWN',
+    `message ${envelope.id} of topic ${topic.name} may or may not have been published: ${(error as Error)?.message ?? String(error)}. Repeat it with the same id.`,
+    {
+      outcome: 'unknown',
+      retry: 'later',
+      cause: error,
+      details,
+    },
+  )
+}
