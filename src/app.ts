@@ -1,4 +1,4 @@
-import type { AppEvent } from './app-event.ts'
+import type { AppEvent } from './event.ts'
 import type { AttentionFilter, AttentionItem } from './attention/attention-store.ts'
 import type { Broker } from './broker/broker.ts'
 import type { ApplyContext, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'

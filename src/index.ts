@@ -1,8 +1,7 @@
 export { type App, type OnefoldOptions, PublishIncompleteError, type PublishManyItem, type PublishOptions } from './app.ts'
-export type { AppEvent } from './app-event.ts'
+export type { AppEvent } from './event.ts'
 export type { AttentionFilter, AttentionItem } from './attention/attention-store.ts'
 export type { Assignment, Broker, SubscribeOptions } from './broker/broker.ts'
-export { inDatabaseBroker } from './broker/in-database/index.ts'
 export type {
   ApplyContext,
   BatchItem,

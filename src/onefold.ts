@@ -1,6 +1,6 @@
 import type { App, OnefoldOptions, PublishManyItem, PublishOptions } from './app.ts'
 import { PublishIncompleteError } from './app.ts'
-import type { AppEvent } from './app-event.ts'
+import type { AppEvent } from './event.ts'
 import type { AttentionFilter } from './attention/attention-store.ts'
 import type { Broker } from './broker/broker.ts'
 import { InDatabaseBroker, idReused } from './broker/in-database/in-database-broker.ts'

@@ -4,6 +4,7 @@
  * `setTimeout` and friends out of every other file.
  */
 import type { Awaitable } from './message.ts'
+import type { Point } from './points.ts'
 
 export interface ProcessReference {
   readonly pid: number
@@ -39,7 +40,7 @@ export interface Runtime {
    */
   watch?(limitMs: number, what: string): Watchdog
   /** A named point that tests and the simulator may stop, delay or kill at. Costs one call when nobody listens. */
-  reached?(point: string): Awaitable<void>
+  reached?(point: Point): Awaitable<void>
   /** Ends the process without any cleaning up. */
   die(why: Error): never
 }

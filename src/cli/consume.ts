@@ -1,5 +1,5 @@
 import type { App } from '../app.ts'
-import type { AppEvent } from '../app-event.ts'
+import type { AppEvent } from '../event.ts'
 import type { ReceiveContext } from '../consume/consume-options.ts'
 import { toCloudEvent } from '../message-cloudevents.ts'
 import { adoptTopic } from '../topic.ts'

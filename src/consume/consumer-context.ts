@@ -1,4 +1,4 @@
-import type { AppEvent } from '../app-event.ts'
+import type { AppEvent } from '../event.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Database, Session } from '../database/database.ts'
 import type { Subscription } from '../inbox/inbox-store.ts'

@@ -67,6 +67,7 @@ export class Relay {
         }
         this.#changed = false
         const rows = await database.read((stores) => stores.outbox.read(batchRows))
+        await runtime.reached?.('relay:read')
         if (rows.length > 0) await this.#send(lease, rows)
         else await this.#quiet()
         waitMs = 0
@@ -87,7 +88,7 @@ export class Relay {
   }
 
   async #send(lease: Lease, rows: readonly OutboxRow[]): Promise<void> {
-    const { database, broker, topicNamed } = this.#options
+    const { database, broker, topicNamed, runtime } = this.#options
     const byTopic = Map.groupBy(rows, (row) => row.topic)
     const sent: bigint[] = []
     let failure: unknown
@@ -106,6 +107,7 @@ export class Relay {
         if (result instanceof Error) failure = result
       }
     }
+    await runtime.reached?.('relay:sent')
     if (sent.length > 0) {
       await database.write(
         async (session) => {
@@ -115,6 +117,7 @@ export class Relay {
         { what: 'relay' },
       )
     }
+    await runtime.reached?.('relay:removed')
     if (failure !== undefined) throw failure
   }
 

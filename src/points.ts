@@ -1,0 +1,24 @@
+/**
+ * The named steps of publish and consume, in the order a message passes them. `Runtime.reached` is told of each; tests
+ * and the simulator stop, delay or kill the process there. Between two points nothing durable changes.
+ */
+export const publishPoints = ['publish:begun', 'publish:appended', 'commit:before', 'publish:committed'] as const
+
+/** With a receive handler 'consume:receiving' and 'consume:received-done' take the place of applying and applied. */
+export const consumePoints = [
+  'consume:received',
+  'consume:begun',
+  'consume:guarded',
+  'consume:claimed',
+  'consume:applying',
+  'consume:applied',
+  'consume:checkpointed',
+  'commit:before',
+  'consume:committed',
+  'consume:settled',
+] as const
+
+export const receivePoints = ['consume:acknowledged', 'consume:receiving', 'consume:received-done'] as const
+export const relayPoints = ['relay:read', 'relay:sent', 'relay:removed'] as const
+
+export type Point = (typeof publishPoints)[number] | (typeof consumePoints)[number] | (typeof receivePoints)[number] | (typeof relayPoints)[number]
