@@ -184,7 +184,7 @@ export class PartitionLoop {
         )
       }
     })
-    return Promise.race([next, parked])
+    return await Promise.race([next, parked])
   }
 }
 
