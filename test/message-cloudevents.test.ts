@@ -1,7 +1,7 @@
 import { CloudEvent } from 'cloudevents'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Message } from '../src/message.ts'
+import type { Message } from '../src/message.ts'
 import { toCloudEvent } from '../src/message-cloudevents.ts'
 
 const base: Message<unknown> = {

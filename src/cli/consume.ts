@@ -1,6 +1,6 @@
 import type { App } from '../app.ts'
-import type { AppEvent } from '../event.ts'
 import type { ReceiveContext } from '../consume/consume-options.ts'
+import type { AppEvent } from '../event.ts'
 import { toCloudEvent } from '../message-cloudevents.ts'
 import { adoptTopic } from '../topic.ts'
 import type { Surroundings } from './command.ts'
@@ -12,7 +12,10 @@ import type { Terminal } from './terminal.ts'
 import { OutputClosed } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 
-const hourMs = 3_600_000
+const dayMs = 24 * 3_600_000
+const defaultTimeoutMs = 30_000
+/** The bound of an attempt as the library sees it: later than ours, so that the error has what the command said. */
+const patienceMs = 5_000
 
 export const consume = defineCommand({
   name: 'consume',
@@ -24,7 +27,7 @@ export const consume = defineCommand({
       'their names are legal there and the others together in "onefoldheaders", as JSON text.',
     'Without --exec the line is printed, and the message is acknowledged once the operating system has taken the line; what a ' +
       'reader does with it is not known here. With --exec, CMD is run by /bin/sh -c for each message, with the line on its stdin: exit ' +
-      'code 0 means applied, anything else (or a signal) is a failed attempt, kept with the last 2 KiB of its stderr. Failed ' +
+      'code 0 means applied, anything else (or a signal) is a failed attempt, kept with the end of its stderr (2 KiB). Failed ' +
       'attempts are made again, at once and then later and later; after the last one the message waits in "onefold attention" ' +
       'and holds up later messages of its key. A CMD that runs longer than --timeout-ms is killed with all it has started.',
     'CMD finds in its environment: ONEFOLD_TOKEN (equal on every attempt: hand it on as an idempotency key), ONEFOLD_TOPIC, ' +
@@ -52,7 +55,13 @@ export const consume = defineCommand({
       help: 'how long others wait before they take over from a silent process',
       otherwise: '10000',
     },
-    'timeout-ms': { kind: 'integer', min: 10, max: 24 * hourMs, help: 'bound of one attempt', otherwise: '30000' },
+    'timeout-ms': {
+      kind: 'integer',
+      min: 10,
+      max: dayMs - patienceMs,
+      help: 'bound of one run of CMD',
+      otherwise: String(defaultTimeoutMs),
+    },
   },
   examples: [
     'onefold consume deliveries --group mail --exec ./send-mail.sh --concurrency 4',
@@ -67,32 +76,39 @@ export const consume = defineCommand({
     if (values.json && values.exec === undefined) {
       throw new UsageError('--json needs --exec: without it every line on stdout is a message, and is JSON already')
     }
-    const group = values.group
+    if (values['timeout-ms'] !== undefined && values.exec === undefined) {
+      throw new UsageError('--timeout-ms goes with --exec: a reader of stdout may take its time')
+    }
+    const { group } = values
+    const timeoutMs = values['timeout-ms'] ?? defaultTimeoutMs
     const run = new Run(name, group, terminal, values.exec !== undefined)
     const appOptions = { onEvent: run.onEvent, ...(values['lease-ms'] === undefined ? {} : { leaseMs: values['lease-ms'] }) }
 
+    const commands = values.exec === undefined ? undefined : new ShellCommands(values.exec, runtime)
+    // Also while the app stops, which is when a second signal comes.
+    using _ = stop.beforeSuddenEnd(() => commands?.killAll())
     await withApp(databaseFile(values, environment), { runtime }, appOptions, async (app) => {
       const ending = AbortSignal.any([stop.signal, run.outputClosed])
-      const commands = values.exec === undefined ? undefined : new ShellCommands(values.exec, runtime)
-      using _ = stop.beforeSuddenEnd(() => commands?.killAll())
       app.consume(adoptTopic(name), {
         group,
         semantics: 'at-least-once',
         concurrency: values.concurrency ?? 1,
         ...(values['max-attempts'] === undefined ? {} : { maxAttempts: values['max-attempts'] }),
-        ...(values['timeout-ms'] === undefined ? {} : { timeoutMs: values['timeout-ms'] }),
+        timeoutMs: commands === undefined ? dayMs : timeoutMs + patienceMs,
         ...(values.from === undefined ? {} : { startFrom: values.from }),
         receive: async (_data, context) => {
           if (commands === undefined) await run.print(context)
-          else await commands.run(commandRun(name, group, context, { environment, terminal, json: values.json }))
+          else {
+            const work = commands.run(commandRun(name, group, context, { environment, terminal, timeoutMs, json: values.json }))
+            await work.catch((error: unknown) => run.failed(context, error))
+          }
           run.applied += 1
           terminal.progress(`${count(run.applied)} applied`)
         },
       })
       await app.start()
       run.idle = await untilEnd(app, { untilIdle: values['until-idle'], ending, runtime })
-      // Nobody reads what is under way: waiting for it would be for nothing.
-      if (run.outputClosed.aborted) await app.stop({ drainMs: 0 })
+      await app.stop({ drainMs: drainMs(run, commands === undefined ? undefined : timeoutMs + patienceMs) })
     })
     if (run.failure !== undefined) throw run.failure
     await run.report(values.json)
@@ -105,7 +121,12 @@ function commandRun(
   topic: string,
   group: string,
   context: ReceiveContext<unknown>,
-  { environment, terminal, json }: Pick<Surroundings, 'environment' | 'terminal'> & { json: boolean },
+  {
+    environment,
+    terminal,
+    timeoutMs,
+    json,
+  }: Pick<Surroundings, 'environment' | 'terminal'> & { timeoutMs: number; json: boolean },
 ) {
   const { message, token, attempt, signal } = context
   return {
@@ -123,12 +144,18 @@ function commandRun(
       terminal.endProgress()
       process.stderr.write(chunk)
     },
+    timeoutMs,
     signal,
   }
 }
 
 function eventLine({ message }: ReceiveContext<unknown>): string {
   return `${JSON.stringify(toCloudEvent(message))}\n`
+}
+
+/** How long what has begun may take to end: a command its whole time, a line until a reader that dawdles is given up. */
+function drainMs(run: Run, commandMs: number | undefined): number {
+  return run.outputClosed.aborted ? 0 : (commandMs ?? 5_000)
 }
 
 /** Answers whether the consumers had nothing left to do. */
@@ -148,6 +175,8 @@ async function untilEnd(
   while (!ending.aborted) await runtime.sleep(60_000, ending)
   return false
 }
+
+const quiet = new Set<AppEvent['kind']>(['assigned', 'released', 'attempt-failed'])
 
 /** What happened in this run of the command. */
 class Run {
@@ -188,13 +217,25 @@ class Run {
     throw context.signal.reason
   }
 
+  /** Counts and tells of a failed attempt; one that ended because this process stops is none. */
+  failed({ message, attempt, signal }: ReceiveContext<unknown>, error: unknown): never {
+    if (!signal.aborted) {
+      this.failedAttempts += 1
+      const why = error instanceof Error ? error.message : String(error)
+      this.#terminal.note(`onefold: attempt ${attempt} of ${printable(message.id)} failed: ${printable(why)}`)
+    }
+    throw error
+  }
+
   readonly onEvent = (event: AppEvent): void => {
-    if (event.kind === 'attempt-failed') this.failedAttempts += 1
     if (event.kind === 'attention') this.attention += 1
-    if (event.kind === 'assigned' || event.kind === 'released' || this.#closed.signal.aborted) return
-    this.#terminal.note(
-      `onefold: ${event.kind}${event.id === undefined ? '' : ` ${printable(event.id)}`}: ${printable(event.message)}`,
-    )
+    // Failed attempts were told of when they failed.
+    if (quiet.has(event.kind) || this.#closed.signal.aborted) return
+    const what = [
+      event.partition === undefined ? '' : ` partition ${event.partition}`,
+      event.id === undefined ? '' : ` ${event.id}`,
+    ]
+    this.#terminal.note(`onefold: ${this.#topic}/${this.#group}${printable(what.join(''))}: ${printable(event.message)}`)
   }
 
   async report(json: boolean): Promise<void> {

@@ -45,7 +45,7 @@ function renderTopics(topics: readonly TopicStatus[]): string {
     count(topic.messages),
     count(topic.accepted),
     count(topic.duplicates),
-    topic.keyed ? 'yes' : 'no',
+    keyedWord(topic.keyed),
     topic.idReuse,
     renderOffsets(topic),
   ])
@@ -120,6 +120,12 @@ function renderWindows(status: DatabaseStatus): string {
     count(window.generations),
   ])
   return table(['NAME', '>IDS', '>REACHING BACK', '>GENERATIONS'], rows, '  ')
+}
+
+/** A topic known by name only so far has not said yet whether its messages have keys. */
+export function keyedWord(keyed: boolean | null): string {
+  if (keyed === null) return 'open'
+  return keyed ? 'yes' : 'no'
 }
 
 function age(ms: number | null): string {

@@ -2,13 +2,24 @@ import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import type { Runtime } from '../runtime.ts'
 
-const maxErrorBytes = 2048
+/** What the attention list keeps of an error's message. The end of what a program says matters most. */
+const maxMessageChars = 2048
 /** How long to wait for the last words on stderr when something the command left behind keeps it open. */
 const lastWordsMs = 250
 
 /** The command said no: the message was not applied, and this attempt failed. */
 export class CommandFailed extends Error {
   override readonly name = 'CommandFailed'
+  /** EXIT_7, SIGKILL, TIMEOUT: failures are told apart by it. */
+  readonly code: string
+
+  constructor(code: string, why: string, stderr: string) {
+    const room = maxMessageChars - why.length - 2
+    super(stderr === '' ? why : `${why}: ${stderr.slice(-room)}`)
+    this.code = code
+    // Where this program was when another one failed tells nothing.
+    this.stack = `${this.name}: ${this.message}`
+  }
 }
 
 export interface CommandRun {
@@ -19,7 +30,9 @@ export interface CommandRun {
   readonly stdout: 'stdout' | 'stderr'
   /** Its stderr, as it comes. */
   readonly onStderr: (chunk: Uint8Array) => void
-  /** When aborted, the command and what it has started are killed. */
+  /** After this time the command and what it has started are killed. */
+  readonly timeoutMs: number
+  /** When aborted, they are killed as well. */
   readonly signal: AbortSignal
 }
 
@@ -34,19 +47,19 @@ export class ShellCommands {
     this.#runtime = runtime
   }
 
-  /** Resolves when the command ended with exit code 0. @throws CommandFailed with the last 2 KiB of its stderr. */
+  /** Resolves when the command ended with exit code 0. @throws CommandFailed with the end of its stderr. */
   async run(run: CommandRun): Promise<void> {
-    if (run.signal.aborted) throw new CommandFailed('not started: the attempt was over')
+    if (run.signal.aborted) throw new CommandFailed('NOT_STARTED', 'not started: the attempt was over', '')
     const child = spawn('/bin/sh', ['-c', this.#command], {
       detached: true,
       env: { ...run.environment },
       stdio: ['pipe', run.stdout === 'stdout' ? 'inherit' : 2, 'pipe'],
     })
     const ended = outcomeOf(child)
-    const errors = new LastBytes(maxErrorBytes)
+    const errors = new LastBytes(maxMessageChars)
     const { pid, stdin, stderr } = child
     // Too many open files: there is not even a pipe.
-    if (!stdin || !stderr) throw new CommandFailed(await ended)
+    if (!stdin || !stderr) throw new CommandFailed('NOT_STARTED', (await ended)?.why ?? '', '')
     const silent = new Promise<void>((resolve) => stderr.once('close', resolve))
     stderr.on('data', (chunk: Uint8Array) => {
       errors.push(chunk)
@@ -56,7 +69,12 @@ export class ShellCommands {
     stdin.on('error', () => {})
     stdin.end(run.input)
 
+    let late = false
     const kill = () => killGroup(pid)
+    const timer = this.#runtime.after(run.timeoutMs, () => {
+      late = true
+      kill()
+    })
     if (pid !== undefined) this.#running.add(pid)
     run.signal.addEventListener('abort', kill, { once: true })
     try {
@@ -65,9 +83,10 @@ export class ShellCommands {
       await Promise.race([silent, this.#runtime.sleep(lastWordsMs, patience.signal)])
       patience.abort()
       if (outcome === undefined) return
-      const why = run.signal.aborted ? `${outcome} (${reasonOf(run.signal)})` : outcome
-      throw new CommandFailed(errors.text === '' ? why : `${why}: ${errors.text}`)
+      if (!late) throw new CommandFailed(outcome.code, outcome.why, errors.text)
+      throw new CommandFailed('TIMEOUT', `the command ran longer than ${run.timeoutMs} ms and was killed`, errors.text)
     } finally {
+      timer[Symbol.dispose]()
       run.signal.removeEventListener('abort', kill)
       if (pid !== undefined) this.#running.delete(pid)
       stderr.destroy()
@@ -80,13 +99,19 @@ export class ShellCommands {
   }
 }
 
-/** In words why it failed; undefined when it did not. */
-function outcomeOf(child: ChildProcess): Promise<string | undefined> {
+interface Failure {
+  readonly code: string
+  readonly why: string
+}
+
+/** Undefined when it did not fail. */
+function outcomeOf(child: ChildProcess): Promise<Failure | undefined> {
   return new Promise((resolve) => {
-    child.once('error', (error) => resolve(`the command could not be started: ${error.message}`))
+    child.once('error', (error) => resolve({ code: 'NOT_STARTED', why: `the command could not be started: ${error.message}` }))
     child.once('exit', (code, signal) => {
       if (code === 0) resolve(undefined)
-      else resolve(signal === null ? `the command ended with exit code ${code}` : `the command was ended by ${signal}`)
+      else if (signal === null) resolve({ code: `EXIT_${code}`, why: `the command ended with exit code ${code}` })
+      else resolve({ code: signal, why: `the command was ended by ${signal}` })
     })
   })
 }
@@ -99,10 +124,6 @@ function killGroup(pid: number | undefined): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
-}
-
-function reasonOf(signal: AbortSignal): string {
-  return signal.reason instanceof Error ? signal.reason.message : String(signal.reason)
 }
 
 class LastBytes {

@@ -2,6 +2,7 @@ import { topicLimits } from '../topic.ts'
 import { defineCommand } from './command.ts'
 import { databaseFile, requireFile, withApp } from './open-app.ts'
 import { count, table } from './readable.ts'
+import { keyedWord } from './render-status.ts'
 import { UsageError } from './usage-error.ts'
 
 export const topic = defineCommand({
@@ -16,7 +17,7 @@ export const topic = defineCommand({
   promise: 'All of the change or nothing of it; the order of messages with the same key is kept.',
   options: {
     partitions: { kind: 'integer', min: 1, max: topicLimits.maxPartitions, help: 'how many partitions; it can only rise' },
-    keyed: { kind: 'choice', choices: ['yes', 'no'], help: 'whether messages have keys' },
+    keyed: { kind: 'choice', choices: ['yes', 'no'], help: 'whether messages have keys; "open" until a program says so' },
     'id-reuse': { kind: 'choice', choices: ['error', 'ignore'], help: 'the same id with another body: refused, or a duplicate' },
   },
   examples: ['onefold topic list', 'onefold topic change deliveries --partitions 32'],
@@ -51,7 +52,7 @@ export const topic = defineCommand({
       const rows = topics.map((each) => [
         each.name,
         count(each.partitions.length),
-        each.keyed ? 'yes' : 'no',
+        keyedWord(each.keyed),
         each.idReuse,
         count(each.messages),
       ])

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type OptionSpecs, readArguments } from '../../src/cli/arguments.ts'
+import type { OptionSpecs } from '../../src/cli/arguments.ts'
+import { readArguments } from '../../src/cli/arguments.ts'
 
 const specs = {
   group: { kind: 'text', value: 'G', help: '' },

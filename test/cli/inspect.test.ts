@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { describe, expect, test } from 'vitest'
-import { type Json, Place, until } from './run-onefold.ts'
+import type { Json } from './run-onefold.ts'
+import { Place, until } from './run-onefold.ts'
 
 /** Three messages of one key that fail, one of another that does not. */
 async function placeWithTrouble(): Promise<Place> {
@@ -204,9 +205,7 @@ describe.concurrent('onefold group and topic', () => {
   test('topic list and change: refused while a group is behind, done once it has caught up', async () => {
     const place = new Place()
     await place.onefold('publish t --id id', { input: '{"id":"a"}\n' })
-    expect((await place.json('topic')).document.topics).toMatchObject([
-      { name: 't', keyed: false, idReuse: 'error', messages: 1 },
-    ])
+    expect((await place.json('topic')).document.topics).toMatchObject([{ name: 't', keyed: null, idReuse: 'error', messages: 1 }])
     await place.shell('onefold consume t --group g --from earliest --exec false --max-attempts 1 --until-idle').ended
     expect(await place.onefold('topic change t --partitions 16')).toMatchObject({
       code: 1,

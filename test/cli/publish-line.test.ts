@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { readPath } from '../../src/cli/path.ts'
-import { type LineOptions, readLine } from '../../src/cli/publish-line.ts'
+import type { LineOptions } from '../../src/cli/publish-line.ts'
+import { readLine } from '../../src/cli/publish-line.ts'
 
 const options: LineOptions = { id: readPath('--id', 'id'), key: undefined, type: undefined }
 

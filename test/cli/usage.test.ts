@@ -40,6 +40,7 @@ describe.concurrent('the command line', () => {
     ['consume', 'consume needs a TOPIC'],
     ['consume t', 'consume needs --group G'],
     ['consume t --group g --concurrency 0', '--concurrency is "0"; it must be a whole number from 1 to 1000'],
+    ['consume t --group g --timeout-ms 100', '--timeout-ms goes with --exec'],
     ['consume t --group g --from here', '--from is "here"; it must be one of: earliest, latest'],
     ['attention settle', 'unknown action "settle"; attention knows list, show, redrive, discard'],
     ['attention show', 'attention show needs one ID'],
