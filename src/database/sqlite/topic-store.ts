@@ -14,6 +14,8 @@ export interface SqliteTopicRecord extends TopicRecord {
 export class SqliteTopicStore implements TopicStore {
   readonly #statements: Statements
   readonly #records = new Map<string, SqliteTopicRecord>()
+  /** Topics checked against the file since the last foreign commit: every published message asks. */
+  readonly #declared = new Map<AnyTopic, SqliteTopicRecord>()
 
   constructor(statements: Statements) {
     this.#statements = statements
@@ -21,9 +23,18 @@ export class SqliteTopicStore implements TopicStore {
 
   forget(): void {
     this.#records.clear()
+    this.#declared.clear()
   }
 
   declare(topic: AnyTopic): SqliteTopicRecord {
+    const checked = this.#declared.get(topic)
+    if (checked !== undefined) return checked
+    const record = this.#declare(topic)
+    this.#declared.set(topic, record)
+    return record
+  }
+
+  #declare(topic: AnyTopic): SqliteTopicRecord {
     const known = this.get(topic.name)
     if (known !== undefined) {
       if (topic.adopt === true) return known
@@ -90,6 +101,7 @@ export class SqliteTopicStore implements TopicStore {
     this.#statements
       .sql('update {p}topic set partitions = ?, keyed = ?, id_reuse = ? where topic = ?')
       .run(partitions, nullableFlag(change.keyed ?? record.keyed), change.idReuse ?? record.idReuse, record.topic)
+    this.#declared.clear()
     return this.#read(name) as SqliteTopicRecord
   }
 
