@@ -34,8 +34,8 @@ export class ApplyHandler {
   /** @throws what the handler threw; nothing it did remains. */
   run(session: Session<unknown>, state: PartitionState, items: readonly Item[], attempt: number): Awaitable<void> {
     return session.savepoint(() =>
-      then(this.#context.runtime.reached?.('consume:applying'), () =>
-        then(this.#invoke(session, state, items, attempt), () => this.#context.runtime.reached?.('consume:applied')),
+      after(this.#context.runtime.reached?.('consume:applying'), () =>
+        after(this.#invoke(session, state, items, attempt), () => this.#context.runtime.reached?.('consume:applied')),
       ),
     )
   }
@@ -194,6 +194,6 @@ class MessageContext implements ApplyContext<unknown, unknown> {
 }
 
 /** `next` after `first`, without a promise where none is needed. */
-export function then<A, B>(first: Awaitable<A>, next: (value: A) => Awaitable<B>): Awaitable<B> {
+function after<A, B>(first: Awaitable<A>, next: (value: A) => Awaitable<B>): Awaitable<B> {
   return isThenable(first) ? first.then(next as (value: unknown) => Awaitable<B>) : next(first)
 }
