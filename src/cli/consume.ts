@@ -206,7 +206,7 @@ class Run {
   async print(context: ReceiveContext<unknown>): Promise<void> {
     if (!this.#closed.signal.aborted) {
       try {
-        return await this.#terminal.write(eventLine(context))
+        return await this.#terminal.handOver(eventLine(context))
       } catch (error) {
         if (!(error instanceof OutputClosed)) this.failure ??= error
         this.#closed.abort()

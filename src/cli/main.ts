@@ -61,14 +61,10 @@ const argv = process.argv.slice(2)
 try {
   process.exitCode = await run(argv, terminal)
 } catch (error) {
-  try {
-    if (error instanceof OutputClosed) throw error
-    const command = commands.find((candidate) => candidate.name === argv[0])?.name
-    process.exitCode = await reportError(error, { command, json: argv.includes('--json'), terminal })
-  } catch (unheard) {
-    if (!(unheard instanceof OutputClosed)) throw unheard
-    process.exitCode = error instanceof OutputClosed ? 0 : 1
-  }
+  const command = commands.find((candidate) => candidate.name === argv[0])?.name
+  // A reader that left while more was to come has had enough.
+  process.exitCode =
+    error instanceof OutputClosed ? 0 : await reportError(error, { command, json: argv.includes('--json'), terminal })
 } finally {
   terminal.endProgress()
 }

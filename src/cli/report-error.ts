@@ -31,8 +31,12 @@ export async function reportError(
   const { command, json, terminal } = context
   const exitCode = error instanceof UsageError ? 2 : 1
   if (json) {
-    await terminal.json({ error: describeError(error) })
-    return exitCode
+    try {
+      await terminal.json({ error: describeError(error) })
+      return exitCode
+    } catch {
+      // stdout itself is what failed: then people are told.
+    }
   }
   if (error instanceof UsageError) {
     const help = command === undefined ? 'onefold --help' : `onefold ${command} --help`

@@ -32,11 +32,11 @@ export const status = defineCommand({
       while (true) {
         const text = renderStatus(await app.status(), runtime.wallMs())
         const clear = values.watch && terminal.isTerminal ? '\u001b[H\u001b[2J' : ''
-        await terminal.write(clear + text)
+        await terminal.handOver(clear + text)
         if (!values.watch) return 0
         await runtime.sleep(watchMs, stop.signal)
         if (stop.signal.aborted) return 0
-        if (clear === '') await terminal.write('\n')
+        if (clear === '') await terminal.handOver('\n')
       }
     })
   },

@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream'
+import { OnefoldError } from '../errors.ts'
 
 /** Whoever read our stdout has gone (`| head -1`). Not a failure: nobody is left to be told anything. */
 export class OutputClosed extends Error {
@@ -31,14 +32,24 @@ export class Terminal {
     return this.#stderr.isTTY === true
   }
 
+  /** The result of a command. When nobody reads it any more, that is all right: what was done is done. */
+  async write(text: string): Promise<void> {
+    try {
+      await this.handOver(text)
+    } catch (error) {
+      if (!(error instanceof OutputClosed)) throw error
+    }
+  }
+
   /** Resolves once the operating system has taken the text. @throws OutputClosed */
-  write(text: string): Promise<void> {
+  handOver(text: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#stdout.write(text, (error) => {
         if (!error) return resolve()
         const code = (error as NodeJS.ErrnoException).code
         const closed = code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED' || code === 'ECONNRESET'
-        reject(closed ? new OutputClosed('nobody reads stdout any more') : error)
+        if (closed) return reject(new OutputClosed('nobody reads stdout any more'))
+        reject(new OnefoldError('NOT_POSSIBLE', `stdout cannot be written: ${error.message}.`, { retry: 'later', cause: error }))
       })
     })
   }

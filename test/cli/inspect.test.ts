@@ -66,6 +66,22 @@ describe.concurrent('onefold status', () => {
     expect((await place.onefold('status')).stdout).toMatch(new RegExp(`${consume.child.pid} +no`))
   })
 
+  test('names the process that holds the write lock, and waits for nobody', async () => {
+    const place = await placeWithTrouble()
+    const script = `
+      const db = new (require('node:sqlite').DatabaseSync)('onefold.db')
+      db.exec('begin immediate')
+      console.log('locked')
+      setInterval(() => db.isTransaction, 1000)`
+    const holder = place.run(process.execPath, ['-e', script])
+    await holder.until(() => holder.stdout.includes('locked'), 'the lock')
+    expect((await place.onefold('status')).stdout).toContain(`write lock held by pid ${holder.child.pid}`)
+    expect((await place.json('status')).document.database.writeLockHolder).toEqual({ pid: holder.child.pid })
+    holder.child.kill('SIGKILL')
+    await holder.ended
+    expect((await place.onefold('status')).stdout).toContain('write lock free')
+  })
+
   test('--watch shows it again until it is interrupted', async () => {
     const place = await placeWithTrouble()
     const watch = place.start('status --watch')

@@ -166,6 +166,25 @@ describe.concurrent('onefold publish', () => {
     expect(stderr).toContain('stopping')
   })
 
+  test('ONEFOLD_DB names the database, and --db goes before it', async () => {
+    const place = new Place()
+    await place.onefold('publish t', { input: '1\n', env: { ONEFOLD_DB: 'from-env.db' } })
+    await place.onefold('publish t --db given.db', { input: '1\n', env: { ONEFOLD_DB: 'from-env-2.db' } })
+    expect(['from-env.db', 'given.db', 'from-env-2.db', 'onefold.db'].map((name) => place.has(name))).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ])
+  })
+
+  test('a reader that leaves does not hide that a line was rejected', async () => {
+    const place = new Place()
+    const line = "set -o pipefail; printf 'bad\\n1\\n' | onefold publish t 2> errors | true; echo code $?"
+    const { stdout } = await place.shell(line).ended
+    expect(stdout).toBe('code 1\n')
+  })
+
   test('--source is part of the identity', async () => {
     const place = new Place()
     const input = '{"id":"a"}\n'

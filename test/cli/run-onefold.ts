@@ -78,7 +78,7 @@ export class Place {
     return this.run('/bin/bash', ['-c', `onefold() { '${process.execPath}' '${program}' "$@"; }\n${line}`], options)
   }
 
-  private run(file: string, args: readonly string[], options: RunOptions): Running {
+  run(file: string, args: readonly string[], options: RunOptions = {}): Running {
     const { ONEFOLD_DB: _, ...environment } = process.env
     const child = spawn(file, args, {
       cwd: this.folder,
