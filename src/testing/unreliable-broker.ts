@@ -74,7 +74,7 @@ export function unreliableBroker(inner: Broker, options: UnreliableOptions): Unr
   return {
     card: {
       name: `unreliable ${inner.card.name}`,
-      claims: { ...inner.card.claims, offsets: false, redelivers: true, holdsDuplicates: true },
+      claims: { ...inner.card.claims, 'gives offsets': false, 'may hold duplicates': true },
     },
     open: (runtime) => inner.open(runtime),
     close: () => inner.close(),

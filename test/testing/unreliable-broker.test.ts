@@ -1,9 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Assignment, type Broker } from '../../src/broker/broker.ts'
-import { type Delivery, emptyHeaders } from '../../src/message.ts'
-import { type UnreliableOptions, unreliableBroker } from '../../src/testing/unreliable-broker.ts'
-import { type AnyTopic, topic } from '../../src/topic.ts'
+import type { Assignment, Broker } from '../../src/broker/broker.ts'
+import type { Delivery } from '../../src/message.ts'
+import { emptyHeaders } from '../../src/message.ts'
+import type { UnreliableOptions } from '../../src/testing/unreliable-broker.ts'
+import { unreliableBroker } from '../../src/testing/unreliable-broker.ts'
+import type { AnyTopic } from '../../src/topic.ts'
+import { topic } from '../../src/topic.ts'
 
 /** One partition in memory that hands over from the position it was last told, as a log does after a restart. */
 class LogInMemory {
