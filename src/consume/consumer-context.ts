@@ -1,6 +1,6 @@
-import type { AppEvent } from '../event.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Database, Session } from '../database/database.ts'
+import type { AppEvent } from '../event.ts'
 import type { Subscription } from '../inbox/inbox-store.ts'
 import type { Awaitable, Envelope } from '../message.ts'
 import type { Ownership } from '../ownership/ownership.ts'

@@ -71,10 +71,11 @@ export class Consumer {
   async opened(signal: AbortSignal): Promise<void> {
     const gate = this.#gate
     if (gate === undefined) return
-    const open = (): void => gate.resolve()
-    signal.addEventListener('abort', open, { once: true })
-    await gate.promise
-    signal.removeEventListener('abort', open)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const end = (): void => resolve()
+    signal.addEventListener('abort', end, { once: true })
+    await Promise.race([gate.promise, promise])
+    signal.removeEventListener('abort', end)
   }
 
   /** Takes nothing new; resolves when what has begun has ended and the partitions are handed over. */

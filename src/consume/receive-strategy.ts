@@ -11,6 +11,7 @@ import { groupByLane } from './lanes.ts'
 import type { NewParked } from './parked-store.ts'
 import type { Slots } from './slots.ts'
 import type { Strategy } from './strategy.ts'
+import { Lost } from './strategy.ts'
 
 type Result = { readonly as: 'applied' | 'suppressed' | 'lost' } | { readonly as: 'parked'; readonly parked: NewParked }
 
@@ -100,6 +101,8 @@ export class ReceiveStrategy implements Strategy {
       acknowledger.changed()
     })
     await acknowledger.finish()
+    // Stopped on the way: what was not handled must come again, so the broker is not to hear that it is done.
+    if (results.some((result) => result?.as === 'lost')) throw new Lost('stopped before every handler had ended')
     state.held = held
   }
 

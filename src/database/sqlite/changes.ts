@@ -22,6 +22,7 @@ export class SqliteChanges implements Changes {
   #watcher: FSWatcher | undefined
   #poll: Disposable | undefined
   #version = -1
+  #unsure = false
   #eager = 0
   #eagerTimer: Disposable | undefined
 
@@ -34,10 +35,12 @@ export class SqliteChanges implements Changes {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
   }
 
+  /** Also after the connection was replaced: listeners stay. */
   open(reader: SqliteConnection): void {
+    this.#release()
     this.#reader = reader
     this.#version = this.#look()
-    this.#poll = this.#runtime.every(idlePollMs, () => this.#check())
+    this.#poll = this.#runtime.every(idlePollMs, () => this.#check(this.#unsure))
     const wal = `${basename(reader.file)}-wal`
     try {
       this.#watcher = watch(dirname(reader.file), { persistent: false }, (_event, name) => {
@@ -50,15 +53,22 @@ export class SqliteChanges implements Changes {
   }
 
   close(): void {
-    this.#poll?.[Symbol.dispose]()
-    this.#eagerTimer?.[Symbol.dispose]()
-    this.#watcher?.close()
-    this.#reader = undefined
+    this.#release()
     this.#listeners.clear()
   }
 
-  /** Our own commit. */
+  #release(): void {
+    this.#poll?.[Symbol.dispose]()
+    this.#eagerTimer?.[Symbol.dispose]()
+    this.#watcher?.close()
+    this.#eager = 0
+    this.#reader = undefined
+  }
+
+  /** Our own commit. Another process's may have slipped in before we look: the next poll tells everybody to be sure. */
   committed(topics: ReadonlySet<string>): void {
+    this.#version = this.#look()
+    this.#unsure = true
     for (const listener of this.#listeners) listener(topics)
   }
 
@@ -74,10 +84,11 @@ export class SqliteChanges implements Changes {
     again()
   }
 
-  #check(): boolean {
+  #check(unsure = false): boolean {
     const version = this.#look()
-    if (version === this.#version) return false
+    if (version === this.#version && !unsure) return false
     this.#version = version
+    this.#unsure = false
     for (const listener of this.#listeners) listener(undefined)
     return true
   }

@@ -1,16 +1,19 @@
 import { OnefoldError } from '../../errors.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
 import type { GroupStore } from '../database.ts'
+import type { IdentityWindows } from './identity-windows.ts'
 import type { Statements } from './statements.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 export class SqliteGroupStore implements GroupStore {
   readonly #statements: Statements
   readonly #subscriptions: Subscriptions
+  readonly #windows: IdentityWindows
   readonly #wallMs: () => number
 
-  constructor(statements: Statements, subscriptions: Subscriptions, wallMs: () => number) {
+  constructor(statements: Statements, subscriptions: Subscriptions, windows: IdentityWindows, wallMs: () => number) {
     this.#statements = statements
+    this.#windows = windows
     this.#subscriptions = subscriptions
     this.#wallMs = wallMs
   }
@@ -74,6 +77,7 @@ export class SqliteGroupStore implements GroupStore {
       this.#statements.sql('delete from {p}sequence_body where window = ?').run(window)
       this.#statements.sql('delete from {p}window where window = ?').run(window)
     }
+    this.#windows.changed()
     this.#statements.sql('delete from {p}subscription where subscription = ?').run(number)
     this.#subscriptions.forget()
     return { parked: parked - attention, attention }

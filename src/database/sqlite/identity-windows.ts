@@ -55,6 +55,17 @@ export class IdentityWindows {
     this.#version = version
   }
 
+  /**
+   * Generations were sealed, filtered, dropped or removed in this transaction: every process, this one included, looks
+   * again. An id written to a generation that somebody has sealed would be hidden by its filter.
+   */
+  changed(): void {
+    this.flush()
+    this.#dirty = true
+    this.#windows.clear()
+    this.#version = bumpWindowVersion(this.#statements)
+  }
+
   /** After a rollback: what was remembered may never have been written. */
   rolledBack(): void {
     this.#sequences.clear()
@@ -214,7 +225,7 @@ export class IdentityWindows {
     this.#statements.sql('update {p}generation set sealed_ms = ? where generation = ?').run(this.#wallMs(), window.current)
     window.sealed.push({ generation: window.current, filter: undefined })
     window.current = this.#open(window.window)
-    bumpWindowVersion(this.#statements)
+    this.#version = bumpWindowVersion(this.#statements)
   }
 
   #source(name: string): number {
@@ -232,10 +243,13 @@ export class IdentityWindows {
 }
 
 /** Tells every process that the list of generations, or a filter, has changed. */
-export function bumpWindowVersion(statements: Statements): void {
-  statements
-    .sql("insert into {p}meta (name, value) values ('window_version', 1) on conflict do update set value = value + 1")
-    .run()
+function bumpWindowVersion(statements: Statements): number {
+  const row = statements
+    .sql(
+      "insert into {p}meta (name, value) values ('window_version', 1) on conflict do update set value = value + 1 returning value",
+    )
+    .get<{ value: number }>()
+  return row?.value ?? -1
 }
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

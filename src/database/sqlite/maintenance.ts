@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs'
 import { BloomFilter } from '../../inbox/bloom-filter.ts'
 import type { DedupWindow, MaintenanceOptions } from '../database.ts'
-import { bumpWindowVersion } from './identity-windows.ts'
 import { offsetSpan } from './schema.ts'
 import type { SqliteSession, SqliteStores } from './session.ts'
 
@@ -28,7 +27,7 @@ export function storeFilter(session: SqliteSession, built: { generation: number;
   session.statements
     .sql('update {p}generation set filter = ? where generation = ? and sealed_ms is not null')
     .run(built.filter, built.generation)
-  bumpWindowVersion(session.statements)
+  session.windows.changed()
 }
 
 /** Is there anything to remove? Asked on the reader, so that an idle database is never locked or written for it. */
@@ -47,7 +46,7 @@ export function step(session: SqliteSession, options: MaintenanceOptions, window
       .run(expired, rangeRows).changes
     if (removed < rangeRows) {
       session.statements.sql('delete from {p}generation where generation = ?').run(expired)
-      bumpWindowVersion(session.statements)
+      session.windows.changed()
     }
     return true
   }
@@ -99,7 +98,7 @@ export function sealOld(session: SqliteSession, nowMs: number, window: DedupWind
     session.statements.sql('update {p}generation set sealed_ms = ? where generation = ?').run(nowMs, generation)
     session.statements.sql('insert into {p}generation (window, opened_ms) values (?, ?)').run(number, nowMs)
   }
-  if (old.length > 0) bumpWindowVersion(session.statements)
+  if (old.length > 0) session.windows.changed()
 }
 
 /** Applied by every group and older than the topic keeps messages: a small range at a partition's tail. */

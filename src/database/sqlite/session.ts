@@ -47,7 +47,7 @@ export class SqliteStores implements Stores {
     this.heads = new PartitionHeads(this.statements)
     this.subscriptions = new Subscriptions(this.statements)
     this.topics = new SqliteTopicStore(this.statements)
-    this.groups = new SqliteGroupStore(this.statements, this.subscriptions, wallMs)
+    this.groups = new SqliteGroupStore(this.statements, this.subscriptions, this.windows, wallMs)
     this.log = new SqliteLogStore({
       statements: this.statements,
       topics: this.topics,

@@ -66,6 +66,7 @@ export class SqliteDatabase implements Database<SqliteTx> {
   #opened: Opened | undefined
   #writer: SqliteConnection | undefined
   #closed = false
+  #broken = false
 
   constructor(target: string | object, options: SqliteOptions = {}) {
     if (typeof target === 'string' && (target === '' || target === ':memory:' || target.startsWith('file:'))) {
@@ -148,7 +149,11 @@ export class SqliteDatabase implements Database<SqliteTx> {
     const queue = new WriteQueue<SqliteSession>({
       runtime,
       session,
-      connection: () => this.#writer as SqliteConnection,
+      connection: () => {
+        // A reopening that failed (the disk is still full) is tried again by whoever needs the connection next.
+        if (this.#broken) this.#reopen(file)
+        return this.#writer as SqliteConnection
+      },
       reopen: () => this.#reopen(file),
     })
     return { runtime, window, file, reader, session, queue, changes, lastObservedMs: runtime.monotonicMs() }
@@ -254,12 +259,13 @@ export class SqliteDatabase implements Database<SqliteTx> {
       opened?.session.rolledBack()
       return
     }
-    opened.changes.close()
-    try {
-      opened.reader.statements.connection.close()
-      this.#writer?.close()
-    } catch {
-      // It had failed already.
+    this.#broken = true
+    for (const connection of [opened.reader.statements.connection, this.#writer]) {
+      try {
+        connection?.close()
+      } catch {
+        // It was closed, or beyond it.
+      }
     }
     const writer = openNodeSqlite(file, { readOnly: false })
     this.#configure(writer, file)
@@ -268,6 +274,7 @@ export class SqliteDatabase implements Database<SqliteTx> {
     opened.reader.statements.connection = this.#openReader(writer)
     opened.reader.forgetAll()
     opened.changes.open(opened.reader.statements.connection)
+    this.#broken = false
   }
 
   write<R>(work: (session: Session<SqliteTx>) => Awaitable<R>, options: WriteOptions): Promise<R> {
@@ -378,7 +385,16 @@ export class SqliteDatabase implements Database<SqliteTx> {
 
   async status(): Promise<DatabaseStatus> {
     const { reader, runtime, file } = this.#ready()
-    return this.read(() => readStatus(reader, runtime, file))
+    return this.read(() => {
+      const { connection } = reader.statements
+      // One snapshot, so that the numbers fit together.
+      connection.prepare('begin').run()
+      try {
+        return readStatus(reader, runtime, file)
+      } finally {
+        connection.prepare('commit').run()
+      }
+    })
   }
 
   lockWaits(): readonly number[] {
