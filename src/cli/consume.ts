@@ -103,7 +103,8 @@ export const consume = defineCommand({
             await work.catch((error: unknown) => run.failed(context, error))
           }
           run.applied += 1
-          terminal.progress(`${count(run.applied)} applied`)
+          // Where stdout is a terminal, too, the lines themselves are the progress.
+          if (!terminal.isTerminal) terminal.progress(`${count(run.applied)} applied`)
         },
       })
       await app.start()

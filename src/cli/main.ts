@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { OnefoldError } from '../errors.ts'
 import { nodeRuntime } from '../runtime/node-runtime.ts'
 import { attention } from './attention.ts'
 import { backup } from './backup.ts'
-import type { Command } from './command.ts'
+import type { Command, Surroundings } from './command.ts'
 import { consume } from './consume.ts'
 import { group } from './group.ts'
 import { publish } from './publish.ts'
@@ -33,7 +34,7 @@ function overview(): string {
   ].join('\n')
 }
 
-async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+async function run(argv: readonly string[], { terminal, runtime }: Pick<Surroundings, 'terminal' | 'runtime'>): Promise<number> {
   const [name, ...rest] = argv
   if (name === '--version') {
     const description = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -52,14 +53,23 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
     if (name.startsWith('-')) throw new UsageError(`the command comes before ${name}; commands are ${names}`)
     throw new UsageError(`unknown command ${JSON.stringify(name)}; commands are ${names}`)
   }
+  requireNode(24)
   using stop = new StopRequest(() => terminal.note('onefold: stopping; once more ends it at once'))
-  return await command.run(rest, { terminal, stop, runtime: nodeRuntime(), environment: process.env })
+  return await command.run(rest, { terminal, stop, runtime, environment: process.env })
 }
 
-const terminal = new Terminal(process.stdout, process.stderr)
+/** npm only warns of it, and an older Node's own error speaks of a missing module. */
+function requireNode(major: number): void {
+  const { node } = process.versions
+  if (Number.parseInt(node, 10) >= major) return
+  throw new OnefoldError('NOT_POSSIBLE', `Onefold needs Node ${major} or newer, but this is Node ${node}.`, { details: { node } })
+}
+
+const runtime = nodeRuntime()
+const terminal = new Terminal({ stdout: process.stdout, stderr: process.stderr, nowMs: () => runtime.monotonicMs() })
 const argv = process.argv.slice(2)
 try {
-  process.exitCode = await run(argv, terminal)
+  process.exitCode = await run(argv, { terminal, runtime })
 } catch (error) {
   const command = commands.find((candidate) => candidate.name === argv[0])?.name
   // A reader that left while more was to come has had enough.

@@ -6,6 +6,8 @@ export class OutputClosed extends Error {
   override readonly name = 'OutputClosed'
 }
 
+const progressEveryMs = 100
+
 interface Screen extends Writable {
   readonly isTTY?: boolean
 }
@@ -14,11 +16,15 @@ interface Screen extends Writable {
 export class Terminal {
   readonly #stdout: Screen
   readonly #stderr: Screen
+  readonly #nowMs: () => number
   #progressShown = false
+  #progressMs = Number.NEGATIVE_INFINITY
 
-  constructor(stdout: Screen, stderr: Screen) {
+  constructor(options: { stdout: Screen; stderr: Screen; nowMs: () => number }) {
+    const { stdout, stderr } = options
     this.#stdout = stdout
     this.#stderr = stderr
+    this.#nowMs = options.nowMs
     // Each write reports its own error; without a listener the same error would also end the process.
     stdout.on('error', () => {})
     stderr.on('error', () => {})
@@ -66,8 +72,9 @@ export class Terminal {
 
   /** One line that is written over by the next; only where stderr is a terminal. */
   progress(text: string): void {
-    if (!this.showsProgress) return
+    if (!this.showsProgress || this.#nowMs() - this.#progressMs < progressEveryMs) return
     this.#progressShown = true
+    this.#progressMs = this.#nowMs()
     this.#stderr.write(`\r\u001b[K${text}`)
   }
 
