@@ -1,0 +1,118 @@
+/**
+ * A process that publishes or consumes the workload and halts where it is told to. Started as
+ * `node torture-worker.ts '<config as JSON>'`; says on stdout, a line each, how far it is.
+ */
+import { appendFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import type { SqliteTx } from '../../src/database/sqlite/index.ts'
+import type { App, AppEvent, Semantics } from '../../src/index.ts'
+import type { Halt } from './torture-halt.ts'
+import { runtimeThatHalts, say } from './torture-halt.ts'
+import type { Order, Setting } from './torture-workload.ts'
+import { appFile, applyOrder, hearSummary, isPlaced, openApp, orders, receiptsFile, summaries } from './torture-workload.ts'
+
+export interface WorkerConfig extends Setting {
+  readonly role: 'publish' | 'consume'
+  readonly orders: readonly Order[]
+  readonly halt?: Halt | undefined
+  readonly semantics?: Semantics
+  readonly batchSize?: number
+  /** Consumes until it is stopped (a line on stdin), instead of until all is applied. */
+  readonly stays?: boolean
+  /** Orders whose first attempts throw in this process. */
+  readonly failing?: readonly string[]
+  readonly backoffMs?: number
+}
+
+async function publishAll(app: App<SqliteTx>, all: readonly Order[], receipts: string): Promise<void> {
+  const publish = async (order: Order): Promise<void> => {
+    if (!isPlaced(order)) {
+      const { status } = await app.publish(orders, order)
+      appendFileSync(receipts, `${status} ${order.id}\n`)
+      return
+    }
+    const placed = await app.transaction(({ tx, publish: inside }) => {
+      const { changes } = tx.run('insert into placed (id) values (?) on conflict do nothing', order.id)
+      if (changes === 1) inside(orders, order)
+      return changes
+    })
+    appendFileSync(receipts, `${placed === 1 ? 'accepted' : 'duplicate'} ${order.id}\n`)
+  }
+  const byKey = Map.groupBy(all, (order) => order.key)
+  await Promise.all(
+    [...byKey.values()].map(async (ofKey) => {
+      for (const order of ofKey) await publish(order)
+    }),
+  )
+}
+
+function consumeAll(app: App<SqliteTx>, config: WorkerConfig): void {
+  // Kills at random points must not look like the fault of the message they happen to hit.
+  const settings = { batchSize: config.batchSize ?? 4, maxCrashes: 100, inlineAttempts: 1, backoffMs: config.backoffMs ?? 20 }
+  const { semantics = 'effectively-once', failing = [] } = config
+  if (semantics === 'effectively-once') {
+    app.consume(orders, {
+      group: 'ledger',
+      ...settings,
+      apply(order, { tx, publish, attempt }) {
+        if (failing.includes(order.id) && attempt === 1) throw new Error(`${order.id} fails`)
+        applyOrder(tx, order, attempt)
+        publish(summaries, order)
+      },
+    })
+    app.consume(summaries, { group: 'board', ...settings, apply: (summary, { tx }) => hearSummary(tx, summary) })
+    return
+  }
+  app.consume(orders, {
+    group: 'ledger',
+    semantics,
+    ...settings,
+    receive: (order, { attempt }) => app.transaction(({ tx }) => applyOrder(tx, order, attempt)),
+  })
+}
+
+/** All applied and heard: asked of the workload's own tables. */
+async function allHeard(folder: string, count: number): Promise<void> {
+  const database = new DatabaseSync(appFile(folder))
+  const left = database.prepare('select ? - (select count(distinct id) from heard) as left')
+  while (Number(left.get(count)?.left) > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+  database.close()
+}
+
+function line(): Promise<void> {
+  return new Promise((resolve) => {
+    process.stdin.once('data', () => resolve())
+    process.stdin.once('end', () => resolve())
+  })
+}
+
+function report({ kind, group, partition, id, message }: AppEvent): void {
+  say(`event ${kind} ${group ?? ''}/${partition ?? ''} ${id ?? ''} ${message.replaceAll('\n', ' ')}`)
+}
+
+const config = JSON.parse(process.argv[2] ?? '') as WorkerConfig
+let started = false
+// What opening commits is no step of a message: passes count from here on.
+const app = openApp(
+  config,
+  runtimeThatHalts(config.halt, () => started),
+  report,
+)
+if (config.role === 'publish') {
+  await app.status()
+  started = true
+  await publishAll(app, config.orders, receiptsFile(config.folder))
+} else {
+  consumeAll(app, config)
+  started = true
+  await app.start()
+  say('started')
+  if (config.stays === true) await line()
+  else {
+    if (config.semantics === undefined) await allHeard(config.folder, config.orders.length)
+    await app.idle()
+  }
+}
+say('done')
+await app.stop()
+process.exit(0)
