@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { type Semantics } from '../src/consume/consume-options.ts'
+import type { Semantics } from '../src/consume/consume-options.ts'
 
 export type TopologyName = 'in-database' | 'test-broker'
 

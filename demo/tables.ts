@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { type Applied, addFindings, auditEffects, type Findings, type Sent, type Total } from './audit.ts'
-import { type Webhook } from './webhooks.ts'
+import type { Applied, Findings, Sent, Total } from './audit.ts'
+import { addFindings, auditEffects } from './audit.ts'
+import type { Webhook } from './webhooks.ts'
 
 /**
  * The demo's own tables, in the same file as Onefold's. `event` and `summary` only ever grow and have no unique

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import definitions from '@octokit/webhooks-examples' with { type: 'json' }
 import { seededRandom } from '../src/testing/seeded-random.ts'
-import { type Sent } from './audit.ts'
+import type { Sent } from './audit.ts'
 
 /** What GitHub would send: one event of one repository, with the id of its delivery. */
 export interface Webhook {

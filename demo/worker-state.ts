@@ -7,10 +7,6 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 export interface WorkerSnapshot {
   /** The last point reached; '' before the first. */
   readonly point: string
-  readonly points: number
-  readonly insideTransaction: boolean
-  /** Committed, and the broker not yet told. */
-  readonly unacknowledged: boolean
   /** Something was received and is not settled yet. */
   readonly busy: boolean
   /** The worker killed itself at `point`, as it was asked to. */
@@ -21,23 +17,11 @@ export interface WorkerSnapshot {
   readonly copies: number
 }
 
-const bytes = 64
-const slots = {
-  points: 0,
-  inside: 1,
-  unacknowledged: 2,
-  inHand: 3,
-  killedItself: 4,
-  handled: 5,
-  copies: 6,
-  pointLength: 7,
-} as const
-const pointAt = 32
+export const nothingYet: WorkerSnapshot = { point: '', busy: false, killedItself: false, handled: 0, copies: 0 }
 
-/** Points at which a transaction with effects begins and has committed, by whichever way the worker consumes. */
-const begins = new Set(['consume:begun', 'demo:begun'])
-const commits = new Set(['consume:committed', 'demo:committed'])
-const rollsBack = new Set(['consume:rolled-back'])
+const bytes = 64
+const pointAt = 32
+const slots = { inHand: 0, killedItself: 1, handled: 2, copies: 3, pointLength: 4 } as const
 
 export class WorkerState {
   readonly #file: number
@@ -57,22 +41,11 @@ export class WorkerState {
 
   /** Called by the runtime at every named point. */
   readonly reached = (point: string): void => {
-    const numbers = this.#numbers
-    this.#add(slots.points, 1)
-    if (begins.has(point)) numbers[slots.inside] = 1
-    if (rollsBack.has(point)) numbers[slots.inside] = 0
-    if (commits.has(point)) {
-      numbers[slots.inside] = 0
-      this.#add(slots.unacknowledged, 1)
-    }
     if (point === 'consume:received') this.#add(slots.inHand, 1)
-    if (point === 'consume:settled') {
-      this.#add(slots.inHand, -1)
-      numbers[slots.unacknowledged] = 0
-    }
-    numbers[slots.pointLength] = this.#buffer.write(point, pointAt, bytes - pointAt, 'latin1')
+    if (point === 'consume:settled') this.#add(slots.inHand, -1)
+    this.#numbers[slots.pointLength] = this.#buffer.write(point, pointAt, bytes - pointAt, 'latin1')
     const dies = this.#dieAt?.point === point && this.#dieAt.passes-- <= 0
-    if (dies) numbers[slots.killedItself] = 1
+    if (dies) this.#numbers[slots.killedItself] = 1
     this.#write()
     if (dies) {
       process.kill(process.pid, 'SIGKILL')
@@ -105,15 +78,37 @@ export class WorkerState {
 
 export function readWorkerState(file: string): WorkerSnapshot {
   const buffer = readFileSync(file)
-  const number = (slot: number): number => (buffer.length < bytes ? 0 : buffer.readInt32LE(slot * 4))
+  if (buffer.length < bytes) return nothingYet
+  const number = (slot: number): number => buffer.readInt32LE(slot * 4)
   return {
     point: buffer.toString('latin1', pointAt, pointAt + number(slots.pointLength)),
-    points: number(slots.points),
-    insideTransaction: number(slots.inside) > 0,
-    unacknowledged: number(slots.unacknowledged) > 0,
-    busy: number(slots.inHand) > 0 || number(slots.inside) > 0,
+    busy: number(slots.inHand) > 0,
     killedItself: number(slots.killedItself) > 0,
     handled: number(slots.handled),
     copies: number(slots.copies),
   }
+}
+
+/** Where a kill hit. */
+export type KillPlace = 'inside-transaction' | 'after-commit' | 'elsewhere-at-work' | 'idle'
+
+const inside = new Set([
+  'consume:begun',
+  'consume:guarded',
+  'consume:claimed',
+  'consume:applying',
+  'consume:applied',
+  'consume:checkpointed',
+  'demo:begun',
+])
+const committed = new Set(['consume:committed', 'demo:committed'])
+
+/**
+ * By the last point it had reached. A kill from outside right after 'commit:before' may have come before or after the
+ * COMMIT and is counted as neither; a worker that kills itself there has not committed.
+ */
+export function placeOf({ point, busy, killedItself }: WorkerSnapshot): KillPlace {
+  if (inside.has(point) || (point === 'commit:before' && killedItself && busy)) return 'inside-transaction'
+  if (committed.has(point)) return 'after-commit'
+  return busy ? 'elsewhere-at-work' : 'idle'
 }

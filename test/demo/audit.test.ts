@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type Applied, addFindings, auditEffects, isClean, type Sent, type Total } from '../../demo/audit.ts'
+import type { Applied, Sent, Total } from '../../demo/audit.ts'
+import { addFindings, auditEffects, isClean } from '../../demo/audit.ts'
 
 const sent: readonly Sent[] = [
   { delivery: 'd1', repository: 'a', n: 1, amount: 10 },

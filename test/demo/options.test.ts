@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type DemoOptions, parseOptions, UsageError } from '../../demo/options.ts'
+import type { DemoOptions } from '../../demo/options.ts'
+import { parseOptions, UsageError } from '../../demo/options.ts'
 
 const parse = (...args: string[]) => parseOptions(args) as DemoOptions
 
