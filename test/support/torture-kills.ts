@@ -1,6 +1,5 @@
 /** Chains of workers, each killed at a named point of its work, until a last one is left to finish in peace. */
 import { cpSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import type { Semantics } from '../../src/index.ts'
 import type { Point } from '../../src/points.ts'
 import { consumePoints, publishPoints, receivePoints, relayPoints } from '../../src/points.ts'
@@ -8,11 +7,10 @@ import { seededRandom } from '../../src/testing/index.ts'
 import type { Audit } from './torture-audit.ts'
 import { audit } from './torture-audit.ts'
 import { removeFolder, temporaryFolder, Worker } from './torture-process.ts'
+import { publishedFolder, workerProgram } from './torture-scene.ts'
 import type { WorkerConfig } from './torture-worker.ts'
 import type { Order, Topology } from './torture-workload.ts'
 import { createTables, someOrders } from './torture-workload.ts'
-
-export const workerProgram = fileURLToPath(new URL('./torture-worker.ts', import.meta.url))
 
 export interface KillPlan {
   readonly topology: Topology
@@ -136,7 +134,7 @@ async function killChain(
   else {
     let template = templates.get(plan.topology)
     if (template === undefined) {
-      template = publishTemplate(program, plan.topology, orders)
+      template = publishedFolder(orders, { topology: plan.topology, program })
       templates.set(plan.topology, template)
     }
     cpSync(await template, folder, { recursive: true })
@@ -158,23 +156,6 @@ async function killChain(
   const judged = audit(folder, orders)
   removeFolder(folder)
   return { plan, killedAt, audit: judged, story: stories.join('\n') }
-}
-
-/** All orders published and nothing consumed; copied for each chain. */
-async function publishTemplate(program: string, topology: Topology, orders: readonly Order[]): Promise<string> {
-  const folder = temporaryFolder()
-  createTables(folder)
-  const worker = new Worker(program, {
-    folder,
-    topology,
-    seed: 1,
-    leaseMs: 1_000,
-    orders,
-    role: 'publish',
-  } satisfies WorkerConfig)
-  const { code } = await worker.end()
-  if (code !== 0) throw new Error(`the template could not be published: ${worker.story()}`)
-  return folder
 }
 
 /** What broke the promise of its chain's semantics, with the story of that chain's workers. */

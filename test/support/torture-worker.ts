@@ -6,6 +6,7 @@ import { appendFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { SqliteTx } from '../../src/database/sqlite/index.ts'
 import type { App, AppEvent, Semantics } from '../../src/index.ts'
+import { RetryLater } from '../../src/index.ts'
 import type { Halt } from './torture-halt.ts'
 import { runtimeThatHalts, say } from './torture-halt.ts'
 import type { Order, Setting } from './torture-workload.ts'
@@ -19,9 +20,9 @@ export interface WorkerConfig extends Setting {
   readonly batchSize?: number
   /** Consumes until it is stopped (a line on stdin), instead of until all is applied. */
   readonly stays?: boolean
-  /** Orders whose first attempts throw in this process. */
+  /** Orders whose first attempt throws, and when the next one may run. */
   readonly failing?: readonly string[]
-  readonly backoffMs?: number
+  readonly failingForMs?: number
 }
 
 async function publishAll(app: App<SqliteTx>, all: readonly Order[], receipts: string): Promise<void> {
@@ -48,14 +49,14 @@ async function publishAll(app: App<SqliteTx>, all: readonly Order[], receipts: s
 
 function consumeAll(app: App<SqliteTx>, config: WorkerConfig): void {
   // Kills at random points must not look like the fault of the message they happen to hit.
-  const settings = { batchSize: config.batchSize ?? 4, maxCrashes: 100, inlineAttempts: 1, backoffMs: config.backoffMs ?? 20 }
-  const { semantics = 'effectively-once', failing = [] } = config
+  const settings = { batchSize: config.batchSize ?? 4, maxCrashes: 100, inlineAttempts: 1 }
+  const { semantics = 'effectively-once', failing = [], failingForMs = 0 } = config
   if (semantics === 'effectively-once') {
     app.consume(orders, {
       group: 'ledger',
       ...settings,
       apply(order, { tx, publish, attempt }) {
-        if (failing.includes(order.id) && attempt === 1) throw new Error(`${order.id} fails`)
+        if (failing.includes(order.id) && attempt === 1) throw new RetryLater({ afterMs: failingForMs })
         applyOrder(tx, order, attempt)
         publish(summaries, order)
       },
