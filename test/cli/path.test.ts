@@ -57,6 +57,7 @@ describe('a path into a line', () => {
   })
 
   test('what every object inherits is not data', () => {
+    expect(at({}, 'toString')).toEqual({ problem: expect.stringContaining('nothing at') })
     expect(at({}, 'constructor.name')).toEqual({ problem: expect.stringContaining('nothing at') })
     expect(at('text', 'length')).toEqual({ problem: expect.stringContaining('nothing at') })
   })
