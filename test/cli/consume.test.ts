@@ -250,6 +250,25 @@ describe.concurrent('onefold consume --exec', () => {
     expect(document.owners.filter((owner: Json) => owner.leases > 0)).toEqual([])
   })
 
+  test('SIGTERM with another process beside it: what is being finished is not handed to the other', async () => {
+    const place = await placeWith(8)
+    const words = ['consume', 't', '--group', 'g', '--lease-ms', '400', '--exec']
+    const first = place.start([...words, 'echo "$ONEFOLD_ID" >> begun; sleep 1.2'])
+    await first.until(() => place.has('begun'), 'the first command')
+    const second = place.start([...words, 'echo "$ONEFOLD_ID" >> begun'])
+    await until(
+      async () => (await place.json('status')).document.owners.length === 2,
+      () => 'both processes in status',
+    )
+    first.child.kill('SIGTERM')
+    expect(await first.ended).toMatchObject({ code: 0 })
+    const begun = () => readFileSync(place.path('begun'), 'utf8').trim().split('\n').toSorted()
+    await second.until(() => begun().length >= 8, 'the rest')
+    expect(begun()).toEqual(Array.from({ length: 8 }, (_, index) => `m-${index}`))
+    second.child.kill('SIGTERM')
+    expect(await second.ended).toMatchObject({ code: 0 })
+  })
+
   test('kill -9 while the command runs: another process takes over at once, with the same token', async () => {
     const place = await placeWith(1)
     const first = place.start(['consume', 't', '--group', 'g', '--exec', 'echo "$ONEFOLD_TOKEN" >> tokens; exec sleep 5'])
