@@ -28,6 +28,8 @@ export interface Chain {
   /** The pass of the point that each kill hit. */
   readonly killedAt: readonly number[]
   readonly audit: Audit
+  /** A worker that nobody had killed did not come to an end. */
+  readonly stuck: boolean
   readonly story: string
 }
 
@@ -76,6 +78,8 @@ export interface KillOptions {
   readonly chain?: number
   /** Chains at the same time. */
   readonly parallel?: number
+  /** Stops at the first chain that breaks a promise. */
+  readonly untilBroken?: boolean
   /** How long a worker may take to finish. */
   readonly boundMs?: number
 }
@@ -93,6 +97,10 @@ export async function killAtPoints(plans: readonly KillPlan[], options: KillOpti
         const chain = await killChain(plan, Math.min(left, options.chain ?? 8), attempt, options, templates)
         left -= chain.killedAt.length
         chains.push(chain)
+        if (options.untilBroken === true && brokenPromises([chain]).length > 0) {
+          pending.length = 0
+          return
+        }
       }
     }
   }
@@ -121,10 +129,13 @@ async function killChain(
     ...(plan.semantics === undefined ? {} : { semantics: plan.semantics }),
   }
   const stories: string[] = []
+  let stuck = false
   const run = async (config: WorkerConfig): Promise<boolean> => {
     const worker = new Worker(program, config)
-    const { code, signal } = await worker.end(options.boundMs ?? 30_000)
+    const { code, signal, late } = await worker.endOrKill(options.boundMs ?? 30_000)
     stories.push(worker.story())
+    stuck ||= late
+    if (late) return false
     if (signal === 'SIGKILL' && config.halt !== undefined && worker.said('halted') !== undefined) return true
     if (code !== 0)
       throw new Error(`${name(plan)}: ended with ${code ?? signal}, and nobody had killed it: ${stories.join('\n')}`)
@@ -155,16 +166,16 @@ async function killChain(
   await run({ ...base, role: 'consume' })
   const judged = audit(folder, orders)
   removeFolder(folder)
-  return { plan, killedAt, audit: judged, story: stories.join('\n') }
+  return { plan, killedAt, audit: judged, stuck, story: stories.join('\n') }
 }
 
 /** What broke the promise of its chain's semantics, with the story of that chain's workers. */
 export function brokenPromises(
   chains: readonly Chain[],
-): { readonly where: string; readonly found: Partial<Audit>; readonly story: string }[] {
+): { readonly where: string; readonly found: Partial<Audit>; readonly stuck: boolean; readonly story: string }[] {
   return chains
-    .map((chain) => ({ where: name(chain.plan), found: violations(chain), story: chain.story }))
-    .filter(({ found }) => Object.keys(found).length > 0)
+    .map((chain) => ({ where: name(chain.plan), found: violations(chain), stuck: chain.stuck, story: chain.story }))
+    .filter(({ found, stuck }) => stuck || Object.keys(found).length > 0)
 }
 
 function violations({ plan, audit: judged }: Chain): Partial<Audit> {

@@ -105,12 +105,21 @@ export class Worker {
 
   /** Waits for its end; after `boundMs` it is killed and the wait fails. */
   async end(boundMs = 30_000): Promise<Ended> {
-    const timer = setTimeout(() => this.kill('SIGKILL'), boundMs)
-    const startedMs = performance.now()
+    const ended = await this.endOrKill(boundMs)
+    if (ended.late) throw new Error(`did not end within ${boundMs} ms: ${this.story()}`)
+    return ended
+  }
+
+  /** Waits for its end; after `boundMs` it is killed: `late`. */
+  async endOrKill(boundMs: number): Promise<Ended & { readonly late: boolean }> {
+    let late = false
+    const timer = setTimeout(() => {
+      late = true
+      this.kill('SIGKILL')
+    }, boundMs)
     const ended = await this.ended
     clearTimeout(timer)
-    if (performance.now() - startedMs >= boundMs) throw new Error(`did not end within ${boundMs} ms: ${this.story()}`)
-    return ended
+    return { ...ended, late }
   }
 
   /** Asks one that stays to stop, and waits for it. */

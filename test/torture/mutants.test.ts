@@ -1,0 +1,118 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import type { Audit } from '../support/torture-audit.ts'
+import type { KillPlan } from '../support/torture-kills.ts'
+import { brokenPromises, killAtPoints } from '../support/torture-kills.ts'
+import { removeFolder, temporaryFolder } from '../support/torture-process.ts'
+import { twoZombies } from '../support/torture-zombies.ts'
+
+/**
+ * A run that finds nothing shows something only if it would have found it. Each mutant is a copy of the source with one
+ * safeguard taken out, and the run that must notice.
+ */
+interface Mutant {
+  readonly without: string
+  readonly file: string
+  readonly from: string
+  readonly to: string
+  readonly run: (program: string) => Promise<readonly Partial<Audit>[]>
+  /** What the judge must find. */
+  readonly breaks: keyof Audit
+}
+
+const kill = (plan: Pick<KillPlan, 'topology' | 'role' | 'point'>) => async (program: string) => {
+  const plans = [{ passes: 5, kills: 10, ...plan }]
+  return brokenPromises(await killAtPoints(plans, { seed: 3, program, boundMs: 8_000, untilBroken: true })).map(
+    ({ found }) => found,
+  )
+}
+const repeats = kill({ topology: 'test-broker', role: 'consume', point: 'consume:settled' })
+const restarts = kill({ topology: 'in-database', role: 'consume', point: 'consume:committed' })
+const republishes = kill({ topology: 'in-database', role: 'publish', point: 'publish:committed' })
+const relays = kill({ topology: 'test-broker', role: 'consume', point: 'publish:begun' })
+const zombies = async (program: string): Promise<readonly Partial<Audit>[]> => {
+  const { audit } = await twoZombies(program)
+  const found = Object.entries(audit).filter(([, ids]) => ids.length > 0)
+  return found.length === 0 ? [] : [Object.fromEntries(found)]
+}
+
+const mutants: readonly Mutant[] = [
+  {
+    without: 'the inbox answer: what was seen is called new',
+    file: 'database/sqlite/inbox-store.ts',
+    from: "if (status === 'seen') return 'seen'",
+    to: "if (status === 'seen') return 'new'",
+    run: repeats,
+    breaks: 'appliedTwice',
+  },
+  {
+    without: 'the inbox insert',
+    file: 'database/sqlite/inbox-store.ts',
+    from: 'this.#windows.claim(subscription.topic, subscription.group, envelope, subscription.topic)',
+    to: "'new' as string",
+    run: repeats,
+    breaks: 'appliedTwice',
+  },
+  {
+    without: 'the epoch check in the guard of a commit',
+    file: 'database/sqlite/ownership-store.ts',
+    from: 'if (changes !== 1) {',
+    to: 'if (changes > 1) {',
+    run: zombies,
+    breaks: 'outOfOrder',
+  },
+  {
+    without: 'the advance of the checkpoint',
+    file: 'database/sqlite/inbox-store.ts',
+    from: 'partition, progress.offset ?? null, progress.applied',
+    to: 'partition, null, progress.applied',
+    run: restarts,
+    breaks: 'appliedTwice',
+  },
+  {
+    without: 'the identity check of publish',
+    file: 'database/sqlite/log-store.ts',
+    from: "const status = this.#windows.claim(record.name, '', envelope, record.name)",
+    to: "const status = 'new' as string",
+    run: republishes,
+    breaks: 'acceptedTwice',
+  },
+  {
+    without: 'the wait of an outbox row for the broker: it is removed before it is sent',
+    file: 'outbox/relay.ts',
+    from: "await runtime.reached?.('relay:read')",
+    to: "await database.write((session) => session.outbox.remove(rows.map((row) => row.row)), { what: 'mutant' })",
+    run: relays,
+    breaks: 'unheard',
+  },
+]
+
+const repository = fileURLToPath(new URL('../..', import.meta.url))
+
+/** A copy of the source and of the worker, which imports it. */
+function copied(): { folder: string; program: string } {
+  const folder = temporaryFolder()
+  for (const part of ['src', 'test/support', 'package.json']) {
+    cpSync(join(repository, part), join(folder, part), { recursive: true })
+  }
+  return { folder, program: join(folder, 'test/support/torture-worker.ts') }
+}
+
+test('the unchanged copy passes every run that is to notice a mutant', async () => {
+  const { folder, program } = copied()
+  for (const run of new Set(mutants.map((mutant) => mutant.run))) expect(await run(program)).toEqual([])
+  removeFolder(folder)
+})
+
+test.for(mutants)('without $without: noticed', async ({ file, from, to, run, breaks }) => {
+  const { folder, program } = copied()
+  const path = join(folder, 'src', file)
+  const source = readFileSync(path, 'utf8')
+  expect(source.split(from).length - 1, `"${from}" is once in ${file}`).toBe(1)
+  writeFileSync(path, source.replace(from, to))
+  const found = await run(program)
+  expect(found.flatMap((each) => each[breaks] ?? []).length).toBeGreaterThan(0)
+  removeFolder(folder)
+})
