@@ -1,6 +1,5 @@
 import type { App, OnefoldOptions, PublishManyItem, PublishOptions } from './app.ts'
 import { PublishIncompleteError } from './app.ts'
-import type { AppEvent } from './event.ts'
 import type { AttentionFilter } from './attention/attention-store.ts'
 import type { Broker } from './broker/broker.ts'
 import { InDatabaseBroker, idReused } from './broker/in-database/in-database-broker.ts'
@@ -10,13 +9,14 @@ import type { ConsumerContext } from './consume/consumer-context.ts'
 import { checkConsumeOptions, whole } from './consume/settings.ts'
 import type { Database, Session } from './database/database.ts'
 import { OnefoldError, optionInvalid } from './errors.ts'
+import type { AppEvent } from './event.ts'
 import type { DatabaseStatus } from './inspect/status.ts'
 import type { Awaitable, Envelope, Receipt } from './message.ts'
 import { isThenable } from './message.ts'
 import { Relay } from './outbox/relay.ts'
 import { LeasedTask } from './ownership/leased-task.ts'
 import { Ownership } from './ownership/ownership.ts'
-import { PublishQueue, withIdentity } from './publish/publish-queue.ts'
+import { PublishQueue } from './publish/publish-queue.ts'
 import { toEnvelope } from './publish/to-envelope.ts'
 import { nodeRuntime } from './runtime/node-runtime.ts'
 import type { Runtime } from './runtime.ts'
@@ -78,7 +78,7 @@ class OnefoldApp<Tx> implements App<Tx> {
     this.#broker =
       options.broker ?? new InDatabaseBroker(this.#database as Database<unknown>, { shared: { ownership: this.#ownership } })
     this.#ownBroker = options.broker === undefined
-    this.#queue = new PublishQueue(this.#broker, {
+    this.#queue = new PublishQueue(this.#broker, () => this.#openForQueue(), {
       maxMessages: whole('maxQueuedMessages', options.maxQueuedMessages, 100_000, 1, 1_000_000),
       maxBytes: whole('maxQueuedBytes', options.maxQueuedBytes, 64 * 1024 * 1024, 1_024, 4 * 1024 ** 3),
     })
@@ -115,12 +115,12 @@ class OnefoldApp<Tx> implements App<Tx> {
   ): Promise<Receipt> {
     if (options.tx !== undefined) return this.#stage(topic, data, options, options.tx)
     this.#refuseInside()
-    const prepared = this.#prepare(topic, data, options)
-    const envelope = isThenable(prepared) ? await prepared : prepared
-    if (this.#opening === undefined || this.#state === 'stopped') await this.#open()
-    else await this.#opening
-    options.signal?.throwIfAborted()
-    return this.#awaitWithSignal(this.#queue.add(topic, envelope), topic, envelope, options.signal)
+    if (this.#state === 'stopped') throw stopped()
+    if (options.signal?.aborted === true) throw stoppedBefore(options.signal)
+    // Its place in the queue is taken in this very turn: messages go out in the order of the calls, whatever the first
+    // one waits for (the file to open, an asynchronous schema).
+    const receipt = this.#queue.add(topic, this.#prepare(topic, data, options))
+    return options.signal === undefined ? receipt : this.#awaitWithSignal(receipt, options.signal)
   }
 
   async publishMany<I, D>(
@@ -131,12 +131,9 @@ class OnefoldApp<Tx> implements App<Tx> {
     if (options.tx === undefined) this.#refuseInside()
     const results: (Receipt | OnefoldError)[] = []
     for (let from = 0; from < items.length; from += publishChunk) {
-      options.signal?.throwIfAborted()
       const chunk = items.slice(from, from + publishChunk)
       const settled = await Promise.allSettled(
-        chunk.map(({ data, ...rest }) =>
-          this.publish(topic, data as NoInfer<I>, options.tx === undefined ? rest : { ...rest, tx: options.tx }),
-        ),
+        chunk.map(({ data, ...rest }) => this.publish(topic, data as NoInfer<I>, { ...rest, ...options })),
       )
       for (const result of settled) results.push(result.status === 'fulfilled' ? result.value : asOnefoldError(result.reason))
     }
@@ -158,7 +155,9 @@ class OnefoldApp<Tx> implements App<Tx> {
               'TX_CLOSED',
               `publish was used after its transaction had ended; message to ${topic.name} was not taken.`,
             )
-          outgoing.push({ topic, envelope: this.#prepare(topic, data, options) })
+          const envelope = this.#prepare(topic, data, options)
+          if (isThenable(envelope)) Promise.resolve(envelope).catch(() => undefined)
+          outgoing.push({ topic, envelope })
         }
         try {
           const result = await work({ tx: handle.tx, publish })
@@ -197,6 +196,9 @@ class OnefoldApp<Tx> implements App<Tx> {
       for (const { topic, options: consumeOptions } of chosen) {
         const consumer = new Consumer(this.#consumerContext(topic, consumeOptions), consumeOptions)
         this.#consumers.push(consumer)
+        // Said here, where the caller hears it: a subscription's own errors come too late for start().
+        if (this.#ownBroker)
+          await this.#database.write((session) => session.topics.declare(topic), { what: `declare ${topic.name}` })
         await consumer.start()
       }
       const onError = (error: unknown): void =>
@@ -309,7 +311,7 @@ class OnefoldApp<Tx> implements App<Tx> {
   }
 
   async #open(): Promise<void> {
-    if (this.#state === 'stopped') throw new OnefoldError('APP_STOPPED', 'the app was stopped; make a new one.')
+    if (this.#state === 'stopped') throw stopped()
     this.#opening ??= this.#database
       .open({ runtime: this.#runtime, dedupWindow: this.#window })
       .then(() => this.#broker.open(this.#runtime))
@@ -319,6 +321,12 @@ class OnefoldApp<Tx> implements App<Tx> {
       this.#opening = undefined
       throw error
     }
+  }
+
+  /** What was published before stop() still goes out. */
+  async #openForQueue(): Promise<void> {
+    if (this.#opening === undefined) await this.#open()
+    else await this.#opening
   }
 
   #prepare(topic: AnyTopic, data: unknown, options: PublishInsideOptions): Awaitable<Envelope> {
@@ -348,21 +356,20 @@ class OnefoldApp<Tx> implements App<Tx> {
     return isThenable(statuses) ? statuses.then(check) : check(statuses)
   }
 
-  async #awaitWithSignal(
-    receipt: Promise<Receipt>,
-    topic: AnyTopic,
-    envelope: Envelope,
-    signal: AbortSignal | undefined,
-  ): Promise<Receipt> {
-    if (signal === undefined) return receipt
+  async #awaitWithSignal(receipt: Promise<Receipt>, signal: AbortSignal): Promise<Receipt> {
     const { promise, reject } = Promise.withResolvers<never>()
     const abort = (): void => {
-      const error = new OnefoldError(
-        'ABORTED',
-        `stopped waiting for message ${envelope.id}; it may still be accepted. Repeat it with the same id.`,
-        { outcome: 'unknown', retry: 'now', cause: signal.reason },
+      reject(
+        new OnefoldError(
+          'ABORTED',
+          'stopped waiting for the receipt; the message may still be accepted. Repeat it with the same id.',
+          {
+            outcome: 'unknown',
+            retry: 'now',
+            cause: signal.reason,
+          },
+        ),
       )
-      reject(withIdentity(error, topic, envelope))
     }
     signal.addEventListener('abort', abort, { once: true })
     try {
@@ -472,6 +479,17 @@ class OnefoldApp<Tx> implements App<Tx> {
       // A listener's own trouble must not become the consumer's.
     }
   }
+}
+
+function stoppedBefore(signal: AbortSignal): OnefoldError {
+  return new OnefoldError('ABORTED', 'stopped before the message was handed over; it was not published.', {
+    retry: 'now',
+    cause: signal.reason,
+  })
+}
+
+function stopped(): OnefoldError {
+  return new OnefoldError('APP_STOPPED', 'the app was stopped; make a new one.')
 }
 
 function asOnefoldError(error: unknown): OnefoldError {

@@ -1,14 +1,15 @@
 import type { Broker } from '../broker/broker.ts'
 import { OnefoldError } from '../errors.ts'
-import type { Envelope, Receipt } from '../message.ts'
+import type { Awaitable, Envelope, Receipt } from '../message.ts'
+import { isThenable } from '../message.ts'
 import type { AnyTopic } from '../topic.ts'
 
 /** Messages handed to the broker in one call. */
 const maxBatch = 1_000
 
 interface Waiting {
-  readonly envelope: Envelope
-  readonly settle: (result: Receipt | OnefoldError) => void
+  readonly envelope: Awaitable<Envelope>
+  readonly settle: (result: Receipt | Error) => void
 }
 
 interface TopicQueue {
@@ -28,14 +29,17 @@ export interface PublishQueueLimits {
  */
 export class PublishQueue {
   readonly #broker: Broker
+  readonly #ready: () => Promise<void>
   readonly #limits: PublishQueueLimits
   readonly #topics = new Map<AnyTopic, TopicQueue>()
   #messages = 0
   #bytes = 0
   #whenEmpty: (() => void)[] = []
 
-  constructor(broker: Broker, limits: PublishQueueLimits) {
+  /** `ready` resolves once the broker can be used. */
+  constructor(broker: Broker, ready: () => Promise<void>, limits: PublishQueueLimits) {
     this.#broker = broker
+    this.#ready = ready
     this.#limits = limits
   }
 
@@ -43,25 +47,25 @@ export class PublishQueue {
     return this.#messages
   }
 
-  /** Settles with the receipt, or with the error of this message alone. */
-  add(topic: AnyTopic, envelope: Envelope): Promise<Receipt> {
-    const bytes = envelope.json.length
+  /** Settles with the receipt, or with the error of this message alone. Messages of a topic keep the order of the calls. */
+  add(topic: AnyTopic, envelope: Awaitable<Envelope>): Promise<Receipt> {
+    const bytes = isThenable(envelope) ? 0 : envelope.json.length
     if (this.#messages >= this.#limits.maxMessages || this.#bytes + bytes > this.#limits.maxBytes) {
+      const id = isThenable(envelope) ? undefined : envelope.id
+      if (isThenable(envelope)) Promise.resolve(envelope).catch(() => undefined)
       return Promise.reject(
         new OnefoldError(
           'QUEUE_FULL',
-          `${this.#messages} messages (${this.#bytes} bytes) are waiting to be published already; ${envelope.id} was not taken. Wait for earlier receipts, then repeat.`,
-          {
-            retry: 'later',
-            details: { topic: topic.name, id: envelope.id, waiting: this.#messages },
-          },
+          `${this.#messages} messages (${this.#bytes} bytes) are waiting to be published already; ${id ?? 'this one'} was not taken. Wait for earlier receipts, then repeat.`,
+          { retry: 'later', details: { topic: topic.name, id, waiting: this.#messages } },
         ),
       )
     }
+    if (isThenable(envelope)) Promise.resolve(envelope).catch(() => undefined)
     this.#messages++
     this.#bytes += bytes
     return new Promise<Receipt>((resolve, reject) => {
-      const settle = (result: Receipt | OnefoldError): void => {
+      const settle = (result: Receipt | Error): void => {
         this.#messages--
         this.#bytes -= bytes
         if (result instanceof Error) reject(result)
@@ -90,17 +94,18 @@ export class PublishQueue {
     while (queue.waiting.length > 0) {
       const batch = queue.waiting.length <= maxBatch ? queue.waiting : queue.waiting.slice(0, maxBatch)
       queue.waiting = queue.waiting.length <= maxBatch ? [] : queue.waiting.slice(maxBatch)
-      let results: readonly (Receipt | OnefoldError)[]
-      try {
-        results = await this.#broker.publish(
-          queue.topic,
-          batch.map((entry) => entry.envelope),
-          {},
-        )
-      } catch (error) {
-        results = batch.map(({ envelope }) => withIdentity(error, queue.topic, envelope))
+      const envelopes: Envelope[] = []
+      const valid: Waiting[] = []
+      for (const entry of batch) {
+        try {
+          envelopes.push(isThenable(entry.envelope) ? await entry.envelope : entry.envelope)
+          valid.push(entry)
+        } catch (error) {
+          entry.settle(error instanceof Error ? error : new Error(String(error)))
+        }
       }
-      for (let index = 0; index < batch.length; index++) batch[index]?.settle(results[index] as Receipt | OnefoldError)
+      const results = envelopes.length === 0 ? [] : await this.#publish(queue.topic, envelopes)
+      for (let index = 0; index < valid.length; index++) valid[index]?.settle(results[index] as Receipt | OnefoldError)
     }
     queue.sending = false
     this.#topics.delete(queue.topic)
@@ -109,10 +114,19 @@ export class PublishQueue {
     this.#whenEmpty = []
     for (const resolve of waiting) resolve()
   }
+
+  async #publish(topic: AnyTopic, envelopes: readonly Envelope[]): Promise<readonly (Receipt | OnefoldError)[]> {
+    try {
+      await this.#ready()
+      return await this.#broker.publish(topic, envelopes, {})
+    } catch (error) {
+      return envelopes.map((envelope) => withIdentity(error, topic, envelope))
+    }
+  }
 }
 
 /** The same failure told of one message, with the identity to repeat it under. */
-export function withIdentity(error: unknown, topic: AnyTopic, envelope: Envelope): OnefoldError {
+function withIdentity(error: unknown, topic: AnyTopic, envelope: Envelope): OnefoldError {
   const details = { topic: topic.name, id: envelope.id, source: envelope.source }
   if (error instanceof OnefoldError) {
     return new OnefoldError(error.code, error.message, {
