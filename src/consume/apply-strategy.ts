@@ -302,7 +302,7 @@ export class ApplyStrategy implements Strategy {
     const finish = async (session: Session<unknown>, error: unknown): Promise<void> => {
       if (marked) await session.startMarks.clear(subscription, state.partition, item.identity)
       if (error !== undefined) {
-        const failed = afterFailure(this.#context, error, Math.max(attempts, settings.inlineAttempts))
+        const failed = afterFailure(this.#context, error, attempts)
         const dead = failed.step === 'park' && failed.state === 'attention' ? failed : undefined
         const final = crashes >= settings.maxCrashes || item.invalid !== undefined ? { reason: deadLetter(error) } : dead
         await session.parked.failed(

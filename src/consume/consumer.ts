@@ -1,4 +1,5 @@
 import type { Assignment } from '../broker/broker.ts'
+import { isOnefoldError } from '../errors.ts'
 import { ApplyHandler } from './apply-handler.ts'
 import { ApplyStrategy } from './apply-strategy.ts'
 import type { ConsumeOptions } from './consume-options.ts'
@@ -7,6 +8,8 @@ import { PartitionLoop } from './partition-loop.ts'
 import { ReceiveStrategy } from './receive-strategy.ts'
 import { Slots } from './slots.ts'
 import type { Strategy } from './strategy.ts'
+
+const againAfterMs = 250
 
 /** One consumer group of one topic in this process: a loop for each partition it is given. */
 export class Consumer {
@@ -29,7 +32,7 @@ export class Consumer {
   }
 
   async start(): Promise<void> {
-    const { database, subscription, settings, topic, broker, runtime } = this.context
+    const { database, subscription, settings, topic, broker } = this.context
     await database.write(
       (session) => session.groups.declare(subscription, { startFrom: settings.startFrom, semantics: settings.semantics }),
       {
@@ -39,14 +42,13 @@ export class Consumer {
     this.#changes = database.changes.onChange((topics) => {
       if (topics === undefined || topics.has(subscription.topic)) for (const loop of this.#loops) loop.parkedChanged()
     })
-    this.#subscribed = this.#subscribe(
+    this.#subscribed = this.#subscribe(() =>
       broker.subscribe(topic, subscription.group, {
         from: (partition) => this.#checkpoint(partition),
         startFrom: settings.startFrom,
         signal: this.#stop.signal,
       }),
     )
-    void runtime
   }
 
   /** True when nothing is under way here. */
@@ -95,37 +97,44 @@ export class Consumer {
     return this.context.database.read((stores) => stores.checkpoints.get(this.context.subscription, partition))
   }
 
-  async #subscribe(assignments: AsyncIterable<Assignment>): Promise<void> {
-    try {
-      for await (const assignment of assignments) {
-        if (this.#stop.signal.aborted) {
-          await assignment.released()
-          continue
-        }
-        const handlers = new AbortController()
-        const loop = new PartitionLoop({
-          context: this.context,
-          assignment,
-          strategy: this.#strategy,
-          gate: this,
-          stop: this.#stop.signal,
-          handlers,
-        })
-        this.#loops.add(loop)
-        this.#handlers.add(handlers)
-        const running = loop.run().finally(() => {
-          this.#loops.delete(loop)
-          this.#handlers.delete(handlers)
-          this.#running.delete(running)
-        })
-        this.#running.add(running)
+  /** Ends with the app, or with an error that asking again cannot mend. */
+  async #subscribe(subscribe: () => AsyncIterable<Assignment>): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#run(subscribe())
+        return
+      } catch (error) {
+        const message = `subscription ended: ${(error as Error)?.message ?? String(error)}`
+        this.context.report({ kind: 'database-error', message, error })
+        if (!isOnefoldError(error) || error.retry === 'never') return
+        await this.context.runtime.sleep(againAfterMs, this.#stop.signal)
       }
-    } catch (error) {
-      this.context.report({
-        kind: 'database-error',
-        message: `subscription ended: ${(error as Error)?.message ?? String(error)}`,
-        error,
+    }
+  }
+
+  async #run(assignments: AsyncIterable<Assignment>): Promise<void> {
+    for await (const assignment of assignments) {
+      if (this.#stop.signal.aborted) {
+        await assignment.released()
+        continue
+      }
+      const handlers = new AbortController()
+      const loop = new PartitionLoop({
+        context: this.context,
+        assignment,
+        strategy: this.#strategy,
+        gate: this,
+        stop: this.#stop.signal,
+        handlers,
       })
+      this.#loops.add(loop)
+      this.#handlers.add(handlers)
+      const running = loop.run().finally(() => {
+        this.#loops.delete(loop)
+        this.#handlers.delete(handlers)
+        this.#running.delete(running)
+      })
+      this.#running.add(running)
     }
   }
 }

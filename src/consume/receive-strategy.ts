@@ -135,8 +135,7 @@ export class ReceiveStrategy implements Strategy {
             error = caught ?? new Error(String(caught))
           }
         }
-        const failed =
-          error === undefined ? undefined : afterFailure(this.#context, error, Math.max(attempts, settings.inlineAttempts))
+        const failed = error === undefined ? undefined : afterFailure(this.#context, error, attempts)
         const final =
           error !== undefined &&
           (item.invalid !== undefined || tooOften || (failed?.step === 'park' && failed.state === 'attention'))

@@ -1,5 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
-import { optionInvalid } from '../../errors.ts'
+import { OnefoldError, optionInvalid } from '../../errors.ts'
 
 export type SqlValue = null | number | bigint | string | Uint8Array
 
@@ -147,6 +147,20 @@ export function isBetterSqlite3(handle: unknown): handle is BetterSqlite3 {
     typeof shape.prepare === 'function' &&
     typeof shape.pragma === 'function' &&
     typeof shape.inTransaction === 'boolean'
+  )
+}
+
+/** A user's handle to the same file beside our own connection: only of the same library. */
+export function connectionBeside(ours: SqliteConnection, handle: DatabaseSync | BetterSqlite3): SqliteConnection {
+  const connection = isNodeSqlite(handle)
+    ? nodeConnection(handle, handle.location() ?? ':memory:')
+    : betterSqlite3Connection(handle)
+  if (connection.library === ours.library) return connection
+  // https://sqlite.org/howtocorrupt.html, 2.2: whichever closes the file first drops the locks of both.
+  throw new OnefoldError(
+    'TX_FOREIGN',
+    `tx is a handle of ${connection.library}, but ${ours.file} is open with ${ours.library} in this process: two SQLite libraries must not share a file. Give your handle to sqlite(handle).`,
+    { details: { file: ours.file } },
   )
 }
 

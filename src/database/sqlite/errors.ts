@@ -90,6 +90,16 @@ function trouble(error: unknown): Trouble | undefined {
   }
 }
 
+/** User SQL ended the transaction it ran in. `cause`: what is known of how. */
+export function transactionEnded(cause?: unknown): OnefoldError {
+  const why = cause === undefined ? '' : `: ${(cause as Error)?.message ?? String(cause)}`
+  return new OnefoldError(
+    'TRANSACTION_ENDED',
+    `the transaction ended inside the handler${why}. A statement rolled it back ("insert or rollback", raise(rollback), a full disk) or committed it; everything in it was discarded.`,
+    { cause, retry: 'later' },
+  )
+}
+
 /** Turns SQLite's own errors into typed ones naming the file and the remedy; passes everything else through. */
 export function explainError(error: unknown, file: string, outcome: Outcome = 'not-applied'): unknown {
   const known = trouble(error)

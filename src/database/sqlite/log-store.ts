@@ -38,6 +38,7 @@ export class SqliteLogStore implements LogStore {
   }
 
   append(topic: TopicRecord, envelopes: readonly Envelope[]): AppendStatus[] {
+    this.#statements.assertInTransaction()
     const record = this.#topics.get(topic.name) as SqliteTopicRecord
     const statuses: AppendStatus[] = []
     let duplicates = 0

@@ -14,6 +14,7 @@ export class SqliteOutboxStore implements OutboxStore {
   }
 
   append(topic: string, envelopes: readonly Envelope[], cause?: string): void {
+    this.#statements.assertInTransaction()
     for (const envelope of envelopes) {
       this.#statements
         .sql(`insert into {p}outbox (topic, cause, appended_ms, ${envelopeColumns}) values (?, ?, ?, ${envelopePlaceholders})`)

@@ -1,9 +1,9 @@
-import { OnefoldError } from '../../errors.ts'
 import type { Awaitable } from '../../message.ts'
 import { isThenable } from '../../message.ts'
 import type { Session, Stores } from '../database.ts'
 import { SqliteAttentionStore } from './attention-store.ts'
 import type { SqliteConnection } from './connection.ts'
+import { transactionEnded } from './errors.ts'
 import { SqliteGroupStore } from './group-store.ts'
 import { IdentityWindows } from './identity-windows.ts'
 import { SqliteCheckpointStore, SqliteInboxStore } from './inbox-store.ts'
@@ -93,6 +93,11 @@ export class SqliteSession extends SqliteStores implements Session<SqliteTx>, Qu
   openTx(): { readonly tx: SqliteTx; close(): void } {
     const tx = new TransactionHandle(this.statements.connection, this.#checkedSql)
     return { tx, close: () => tx.revoke() }
+  }
+
+  /** A transaction of the user's own on this very connection: its COMMIT is one that `data_version` does not tell of. */
+  committedBeside(): void {
+    this.#dataVersion = -1
   }
 
   begun(): void {
@@ -194,13 +199,4 @@ export class SqliteSession extends SqliteStores implements Session<SqliteTx>, Qu
     this.subscriptions.forget()
     this.windows.savepointRolledBack()
   }
-}
-
-function transactionEnded(cause: unknown): OnefoldError {
-  const why = cause === undefined ? '' : `: ${(cause as Error)?.message ?? String(cause)}`
-  return new OnefoldError(
-    'TRANSACTION_ENDED',
-    `the transaction ended inside the handler${why}. A statement rolled it back ("insert or rollback", raise(rollback), a full disk) or committed it; everything in it was discarded.`,
-    { cause, retry: 'later' },
-  )
 }

@@ -10,7 +10,7 @@ import type { Database, DedupWindow, MaintenanceOptions, Session, Stores, WriteO
 import { backupDatabase } from './backup.ts'
 import { SqliteChanges } from './changes.ts'
 import type { BetterSqlite3, SqliteConnection } from './connection.ts'
-import { connectionOf, isBetterSqlite3, isNodeSqlite, openNodeSqlite } from './connection.ts'
+import { connectionBeside, connectionOf, isBetterSqlite3, isNodeSqlite, openNodeSqlite } from './connection.ts'
 import { explainError, isBusy } from './errors.ts'
 import * as maintenance from './maintenance.ts'
 import { migrations } from './schema.ts'
@@ -115,7 +115,7 @@ export class SqliteDatabase implements Database<SqliteTx> {
   }
 
   async #open(runtime: Runtime, window: DedupWindow): Promise<Opened> {
-    const file = typeof this.#target === 'string' ? this.#checkedPath(this.#target) : this.#target.file
+    const file = this.#checkedPath(typeof this.#target === 'string' ? this.#target : resolve(this.#target.file))
     const until = runtime.monotonicMs() + busyOpenMs
     for (;;) {
       try {
@@ -302,12 +302,18 @@ export class SqliteDatabase implements Database<SqliteTx> {
     const { file, session, changes, runtime } = this.#ready()
     if (tx instanceof TransactionHandle) {
       tx.assertOpen()
-      return work(session)
+      if (tx.isOn(this.#writer)) return work(session)
+      throw new OnefoldError('TX_FOREIGN', `tx is a transaction on another database than ${file}: pass it to that one's app.`, {
+        details: { file },
+      })
     }
     let connection: SqliteConnection
-    if (this.#writer?.owns(tx) === true) connection = this.#writer
-    else if (isNodeSqlite(tx) || isBetterSqlite3(tx)) connection = connectionOf(tx)
-    else {
+    if (this.#writer?.owns(tx) === true) {
+      connection = this.#writer
+      session.committedBeside()
+    } else if (this.#writer !== undefined && (isNodeSqlite(tx) || isBetterSqlite3(tx))) {
+      connection = connectionBeside(this.#writer, tx)
+    } else {
       throw new OnefoldError(
         'TX_FOREIGN',
         'tx is not a transaction of this database: pass the tx of app.transaction(), or a node:sqlite or better-sqlite3 handle with a transaction open.',
@@ -319,7 +325,7 @@ export class SqliteDatabase implements Database<SqliteTx> {
         'tx has no transaction open; BEGIN IMMEDIATE first (or use app.transaction()), so that the message commits with your own rows.',
       )
     }
-    if (realpathSync(connection.file) !== file) {
+    if (!existsSync(connection.file) || realpathSync(connection.file) !== file) {
       throw new OnefoldError(
         'TX_FOREIGN',
         `tx belongs to ${connection.file}, not to ${file}: a message can only commit with rows of the same file.`,

@@ -1,4 +1,5 @@
 import type { SqliteConnection, SqliteStatement } from './connection.ts'
+import { transactionEnded } from './errors.ts'
 
 /** One connection's view of Onefold's tables: `{p}` in SQL becomes the configured prefix. */
 export class Statements {
@@ -9,6 +10,11 @@ export class Statements {
   constructor(connection: SqliteConnection, prefix: string) {
     this.connection = connection
     this.prefix = prefix
+  }
+
+  /** Where the transaction has ended under a handler that did not notice, a write would commit by itself. */
+  assertInTransaction(): void {
+    if (!this.connection.inTransaction) throw transactionEnded()
   }
 
   sql(text: string): SqliteStatement {

@@ -35,6 +35,7 @@ export class SqliteTopicStore implements TopicStore {
   }
 
   #declare(topic: AnyTopic): SqliteTopicRecord {
+    this.#statements.assertInTransaction()
     const known = this.get(topic.name)
     if (known !== undefined) {
       if (topic.adopt === true) return known

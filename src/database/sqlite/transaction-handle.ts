@@ -1,6 +1,6 @@
 import { OnefoldError } from '../../errors.ts'
 import type { SqliteConnection, SqliteStatement, SqlValue } from './connection.ts'
-import { explainError, isStorageTrouble } from './errors.ts'
+import { explainError, isStorageTrouble, transactionEnded } from './errors.ts'
 
 /** A prepared statement that stops working when its transaction ends. The shape Drizzle and Kysely expect of a driver. */
 export interface SqliteTxStatement {
@@ -32,6 +32,7 @@ const controlsTransaction = /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/|;)*(?:begin|comm
 export class TransactionHandle implements SqliteTx {
   readonly #connection: SqliteConnection
   readonly #checked: Set<string>
+  readonly #iterating = new Set<IterableIterator<unknown>>()
   #open = true
 
   constructor(connection: SqliteConnection, checked: Set<string>) {
@@ -63,8 +64,15 @@ export class TransactionHandle implements SqliteTx {
       throw new OnefoldError('TX_CLOSED', 'tx was used after its handler or transaction had ended; nothing was written.')
   }
 
+  isOn(connection: SqliteConnection | undefined): boolean {
+    return this.#connection === connection
+  }
+
   revoke(): void {
     this.#open = false
+    // One that is still open would keep its statement running: a write would stand in the way of COMMIT.
+    for (const rows of this.#iterating) rows.return?.()
+    this.#iterating.clear()
   }
 
   #wrap(sql: string, asArrays: boolean): SqliteTxStatement {
@@ -75,8 +83,23 @@ export class TransactionHandle implements SqliteTx {
       run: (...params) => this.#storage(() => statement().run(...spread(params))),
       get: (...params) => this.#storage(() => statement().get(...spread(params))),
       all: (...params) => this.#storage(() => statement().all(...spread(params))),
-      iterate: (...params) => statement().iterate(...spread(params)),
+      iterate: (...params) => this.#iterate(sql, statement().iterate(...spread(params))),
       raw: () => this.#wrap(sql, true),
+    }
+  }
+
+  /** SQLite runs the statement when the first row is asked for: that must not happen in somebody else's transaction. */
+  *#iterate(sql: string, rows: IterableIterator<unknown>): IterableIterator<unknown> {
+    this.#iterating.add(rows)
+    try {
+      for (;;) {
+        this.#check(sql)
+        const next = this.#storage(() => rows.next())
+        if (next.done === true) return
+        yield next.value
+      }
+    } finally {
+      if (this.#iterating.delete(rows)) rows.return?.()
     }
   }
 
@@ -106,6 +129,7 @@ export class TransactionHandle implements SqliteTx {
         `tx was used after its handler had ended; nothing was written. Await every statement inside the handler. (${short(sql)})`,
       )
     }
+    if (!this.#connection.inTransaction) throw transactionEnded()
     if (this.#checked.has(sql)) return
     if (controlsTransaction.test(sql)) {
       throw new OnefoldError(
