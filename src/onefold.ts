@@ -438,6 +438,7 @@ class OnefoldApp<Tx> implements App<Tx> {
         for (let partition = 0; partition < (record?.partitions ?? 0); partition++) {
           const head = await stores.log.head(topic, String(partition))
           if (head > ((await stores.checkpoints.get({ topic, group }, String(partition))) ?? 0n)) return true
+          if ((await stores.parked.nextDueMs({ topic, group }, String(partition))) !== undefined) return true
         }
         return false
       })
