@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import type { App, DatabaseStatus } from '../../src/index.ts'
 import { nodeRuntime } from '../../src/runtime/node-runtime.ts'
 import { readRows } from './torture-audit.ts'
+import type { StartOptions } from './torture-process.ts'
 import { temporaryFolder, Worker } from './torture-process.ts'
 import type { WorkerConfig } from './torture-worker.ts'
 import type { Order, Topology } from './torture-workload.ts'
@@ -45,8 +46,8 @@ export class Scene {
     }
   }
 
-  start(config: Partial<WorkerConfig> & Pick<WorkerConfig, 'role'>): Worker {
-    return new Worker(this.#program, { ...this.#base, ...config })
+  start(config: Partial<WorkerConfig> & Pick<WorkerConfig, 'role'>, options: StartOptions = {}): Worker {
+    return new Worker(this.#program, { ...this.#base, ...config }, options)
   }
 
   /** One that consumes what is left and ends; fails when it does not end well. */

@@ -6,7 +6,7 @@ import { appendFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { SqliteTx } from '../../src/database/sqlite/index.ts'
 import type { App, AppEvent, Semantics } from '../../src/index.ts'
-import { RetryLater } from '../../src/index.ts'
+import { isOnefoldError, RetryLater } from '../../src/index.ts'
 import type { Halt } from './torture-halt.ts'
 import { runtimeThatHalts, say } from './torture-halt.ts'
 import type { Order, Setting } from './torture-workload.ts'
@@ -25,8 +25,20 @@ export interface WorkerConfig extends Setting {
   readonly failingForMs?: number
 }
 
+/** Publishes again, under the same identity, what could not be said to be published; says every error. */
 async function publishAll(app: App<SqliteTx>, all: readonly Order[], receipts: string): Promise<void> {
   const publish = async (order: Order): Promise<void> => {
+    for (;;) {
+      try {
+        return await publishOnce(order)
+      } catch (error) {
+        if (!isOnefoldError(error) || error.retry === 'never') throw error
+        say(`error ${error.code} ${error.outcome} ${order.id}`)
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+    }
+  }
+  const publishOnce = async (order: Order): Promise<void> => {
     if (!isPlaced(order)) {
       const { status } = await app.publish(orders, order)
       appendFileSync(receipts, `${status} ${order.id}\n`)
@@ -87,8 +99,9 @@ function line(): Promise<void> {
   })
 }
 
-function report({ kind, group, partition, id, message }: AppEvent): void {
-  say(`event ${kind} ${group ?? ''}/${partition ?? ''} ${id ?? ''} ${message.replaceAll('\n', ' ')}`)
+function report({ kind, group, partition, id, message, error }: AppEvent): void {
+  const outcome = isOnefoldError(error) ? `${error.code} ${error.outcome}` : ''
+  say(`event ${kind} ${group ?? ''}/${partition ?? ''} ${id ?? ''} ${outcome} ${message.replaceAll('\n', ' ')}`)
 }
 
 const config = JSON.parse(process.argv[2] ?? '') as WorkerConfig

@@ -1,0 +1,26 @@
+import { spawnSync } from 'node:child_process'
+
+/** What strace does to the n-th call of one kind (sync: fsync or fdatasync, whichever this build of SQLite uses), in the thread that makes it: https://strace.io */
+export interface Injection {
+  readonly call: 'sync' | 'pwrite64'
+  readonly first: number
+  readonly last?: number
+  readonly effect: 'signal=SIGKILL' | 'error=EIO' | 'error=ENOSPC'
+}
+
+/**
+ * The command that runs another one with the injection. With -D the tracer is the grandchild: the process we start, and may
+ * have to kill, is the worker itself.
+ */
+export function injecting({ call, first, last = first, effect }: Injection): string[] {
+  const quiet = ['-D', '-f', '-qq', '-o', '/dev/null']
+  const calls = call === 'sync' ? 'fsync,fdatasync' : call
+  return ['strace', ...quiet, '-e', `trace=${calls}`, '-e', `inject=${calls}:${effect}:when=${first}..${last}`]
+}
+
+/** Why system calls cannot be interfered with here, or undefined when they can. */
+export function whyNoStrace(): string | undefined {
+  const { error, status, stderr } = spawnSync('strace', ['-qq', '-o', '/dev/null', 'true'], { encoding: 'utf8' })
+  if (error !== undefined) return 'strace is not installed'
+  return status === 0 ? undefined : `strace cannot trace here: ${stderr.trim()}`
+}
