@@ -92,7 +92,7 @@ export class Run {
     this.#topology = topology
     this.#dir = dir
     this.#random = seededRandom(options.seed, topology, 'kills')
-    this.#targetKills = options.killEveryMs === 0 ? 0 : Math.max(4, Math.min(26, Math.round(options.messages / 400)))
+    this.#targetKills = options.killEveryMs === 0 ? 0 : Math.max(4, Math.min(24, Math.round(options.messages / 400)))
     const shared = { topology, dir, seed: options.seed }
     this.#fleet = new Fleet({ ...shared, semantics: options.semantics }, options.workers)
     this.#sender = new Sender(
@@ -171,11 +171,12 @@ export class Run {
     if (this.#targetKills === 0) this.#sender.allow(messages)
     let pauseMs = killEveryMs * (0.5 + this.#random())
     let killedAt = performance.now()
-    let slices = 4
+    const ahead = Math.max(1, this.#targetKills / 8)
+    let slices = ahead
     while (!over() && this.#targetKills > 0) {
       await sleep(10)
       const { kills } = this.#killCounts()
-      this.#sender.allow(Math.ceil((messages * (kills + slices)) / this.#targetKills))
+      this.#sender.allow(Math.ceil((messages * (kills + slices)) / (this.#targetKills + ahead)))
       const waitedMs = performance.now() - killedAt
       if (waitedMs > pauseMs + 3_000) {
         slices++
