@@ -1,5 +1,4 @@
 export { type App, type OnefoldOptions, PublishIncompleteError, type PublishManyItem, type PublishOptions } from './app.ts'
-export type { AppEvent } from './event.ts'
 export type { AttentionFilter, AttentionItem } from './attention/attention-store.ts'
 export type { Assignment, Broker, SubscribeOptions } from './broker/broker.ts'
 export type {
@@ -16,6 +15,7 @@ export type {
 } from './consume/consume-options.ts'
 export type { Database } from './database/database.ts'
 export { type ErrorCode, isOnefoldError, OnefoldError, type Outcome, type Retry, RetryLater, TerminalError } from './errors.ts'
+export type { AppEvent } from './event.ts'
 export type { Card } from './guarantee/card.ts'
 export type { DatabaseStatus, GroupStatus, OwnerStatus, TopicStatus } from './inspect/status.ts'
 export type { Delivery, Envelope, Message, Receipt } from './message.ts'

@@ -21,4 +21,8 @@ export const consumePoints = [
 export const receivePoints = ['consume:acknowledged', 'consume:receiving', 'consume:received-done'] as const
 export const relayPoints = ['relay:read', 'relay:sent', 'relay:removed'] as const
 
-export type Point = (typeof publishPoints)[number] | (typeof consumePoints)[number] | (typeof receivePoints)[number] | (typeof relayPoints)[number]
+export type Point =
+  | (typeof publishPoints)[number]
+  | (typeof consumePoints)[number]
+  | (typeof receivePoints)[number]
+  | (typeof relayPoints)[number]

@@ -34,8 +34,10 @@ export interface Assignment {
   readonly partition: string
   /** Present when the broker owns partitions through our leases; otherwise the core takes one by force. */
   readonly lease?: Lease | undefined
-  /** Aborted when the partition goes to somebody else. Safety does not rest on it: the epoch does. */
+  /** Aborted when the partition is to go to somebody else: finish what has begun, begin nothing new. */
   readonly revoked: AbortSignal
+  /** Aborted when it is somebody else's already: what is still running here will not count. */
+  readonly lost: AbortSignal
   /** The next deliveries, at most `limit`; waits until there are some; undefined after `revoked` or `signal`. */
   next(limit: number, signal: AbortSignal): Promise<readonly Delivery[] | undefined>
   /** Tells the broker what became of deliveries, after our commit: forget them, or hand them over again. */

@@ -59,7 +59,7 @@ export const attention = defineCommand({
     checkFit(action, ids, values)
     const file = databaseFile(values, environment)
     requireFile(file)
-    return await withApp(file, { runtime }, {}, async (app) => {
+    return await withApp(file, { runtime }, { create: false }, async (app) => {
       if (action === 'list') {
         const { topic, group, state, limit = defaultLimit } = values
         // One more than is shown tells whether there are more.

@@ -27,7 +27,7 @@ export const backup = defineCommand({
     const begunMs = runtime.monotonicMs()
     const onProgress = (done: number, total: number) =>
       terminal.progress(`${Math.floor((100 * done) / Math.max(1, total))} % copied`)
-    await withApp(file, { runtime }, {}, (app) => app.backup(target, { onProgress, signal: stop.signal }))
+    await withApp(file, { runtime }, { create: false }, (app) => app.backup(target, { onProgress, signal: stop.signal }))
     const tookMs = runtime.monotonicMs() - begunMs
     const size = statSync(target).size
     if (values.json) await terminal.json({ database: file, file: target, bytes: size, seconds: tookMs / 1000 })

@@ -28,7 +28,7 @@ export const group = defineCommand({
     if (action === 'list') {
       if (values.topic !== undefined) throw new UsageError('--topic goes with group remove; group list shows all')
       requireFile(file)
-      const groups = await withApp(file, { runtime }, {}, (app) => app.groups.list())
+      const groups = await withApp(file, { runtime }, { create: false }, (app) => app.groups.list())
       if (values.json) await terminal.json({ groups })
       else await terminal.write(renderGroups(groups) || 'no groups yet: onefold consume TOPIC --group G creates one\n')
       return 0
@@ -38,7 +38,7 @@ export const group = defineCommand({
     const topic = values.topic
     checkName('--topic', topic)
     requireFile(file)
-    const removed = await withApp(file, { runtime }, {}, (app) => app.groups.remove(topic, name))
+    const removed = await withApp(file, { runtime }, { create: false }, (app) => app.groups.remove(topic, name))
     if (values.json) await terminal.json({ topic, group: name, removed })
     else {
       const waiting = `${plural(removed.parked, 'parked message')} and ${plural(removed.attention, 'message')} waiting for a person`

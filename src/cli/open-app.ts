@@ -3,7 +3,10 @@ import type { App, OnefoldOptions } from '../app.ts'
 import { OnefoldError } from '../errors.ts'
 import type { Surroundings } from './command.ts'
 
-type AppOptions = Pick<OnefoldOptions<unknown>, 'source' | 'leaseMs' | 'onEvent'>
+interface AppOptions extends Pick<OnefoldOptions<unknown>, 'source' | 'leaseMs' | 'onEvent'> {
+  /** False: a file that holds nothing of Onefold is left as it is. Default true. */
+  readonly create?: boolean
+}
 
 export function databaseFile(values: { readonly db: string | undefined }, environment: Surroundings['environment']): string {
   return values.db ?? (environment.ONEFOLD_DB || 'onefold.db')
@@ -29,11 +32,11 @@ export function requireFile(file: string): void {
 export async function withApp<R>(
   file: string,
   { runtime }: Pick<Surroundings, 'runtime'>,
-  options: AppOptions,
+  { create, ...options }: AppOptions,
   work: (app: App<unknown>) => Promise<R>,
 ): Promise<R> {
   const [{ onefold }, { sqlite }] = await Promise.all([import('../index.ts'), import('../database/sqlite/index.ts')])
-  const app: App<unknown> = onefold({ ...options, runtime, database: sqlite(file) })
+  const app: App<unknown> = onefold({ ...options, runtime, database: sqlite(file, { create: create ?? true }) })
   try {
     return await work(app)
   } finally {

@@ -24,7 +24,7 @@ export const status = defineCommand({
     if (values.watch && values.json) throw new UsageError('--watch shows many documents, --json promises one: choose')
     const file = databaseFile(values, environment)
     requireFile(file)
-    return await withApp(file, { runtime }, {}, async (app) => {
+    return await withApp(file, { runtime }, { create: false }, async (app) => {
       if (values.json) {
         await terminal.json(await app.status())
         return 0

@@ -41,7 +41,7 @@ export const topic = defineCommand({
     }
     const file = databaseFile(values, environment)
     requireFile(file)
-    const topics = await withApp(file, { runtime }, {}, async (app) => {
+    const topics = await withApp(file, { runtime }, { create: false }, async (app) => {
       if (action === 'change' && name !== undefined) await app.topics.change(name, change)
       const all = (await app.status()).topics
       return action === 'list' ? all : all.filter((each) => each.name === name)

@@ -36,4 +36,6 @@ export interface PartitionState {
   held: ReadonlySet<string>
   /** Aborts running handlers: taken over, or stopped without drain. */
   readonly handlers: AbortSignal
+  /** Nothing new may begin. */
+  readonly stopping: AbortSignal
 }

@@ -59,9 +59,9 @@ export class PartitionLoop {
 
   async run(): Promise<void> {
     const { subscription, ownership, database, runtime } = this.#context
-    const { partition, revoked } = this.#assignment
+    const { partition, revoked, lost } = this.#assignment
     const end = AbortSignal.any([this.#stop, revoked])
-    const revoke = (): void => this.#handlers.abort()
+    const lose = (): void => this.#handlers.abort()
     try {
       const lease =
         this.#assignment.lease ??
@@ -72,6 +72,7 @@ export class PartitionLoop {
         lease,
         held: new Set(await database.read((stores) => stores.parked.heldLanes(subscription, partition))),
         handlers: this.#handlers.signal,
+        stopping: end,
       }
       const suspects = new Suspects(
         lease,
@@ -87,7 +88,7 @@ export class PartitionLoop {
             : `assigned, epoch ${lease.epoch}`,
       })
       // A handler cannot be interrupted, but it can be told that its work will not count.
-      revoked.addEventListener('abort', revoke, { once: true })
+      lost.addEventListener('abort', lose, { once: true })
       let next: Promise<readonly Delivery[] | undefined> | undefined
       while (!end.aborted) {
         if (this.#gate.paused) await this.#gate.opened(end)
@@ -131,7 +132,7 @@ export class PartitionLoop {
         })
     } finally {
       this.#busy = false
-      revoked.removeEventListener('abort', revoke)
+      lost.removeEventListener('abort', lose)
       await this.#assignment.released().catch(() => undefined)
       this.#context.report({ kind: 'released', partition, message: 'released' })
     }

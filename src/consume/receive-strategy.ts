@@ -92,6 +92,7 @@ export class ReceiveStrategy implements Strategy {
     const held = new Set(state.held)
     const acknowledger = new Acknowledger(this.#context, state, items, results)
     await this.#runLanes([...open], async (item) => {
+      if (state.stopping.aborted) return void (results[items.indexOf(item)] = { as: 'lost' })
       const result =
         item.lane !== undefined && held.has(item.lane)
           ? { as: 'parked' as const, parked: toBehind(item) }

@@ -123,6 +123,7 @@ class UnreliableAssignment implements Assignment {
   readonly subscription: Subscription
   readonly partition: string
   readonly revoked: AbortSignal
+  readonly lost: AbortSignal
   readonly #inner: Assignment
   readonly #oneLane: boolean
   readonly #chances: Chances
@@ -142,6 +143,7 @@ class UnreliableAssignment implements Assignment {
     this.subscription = inner.subscription
     this.partition = inner.partition
     this.revoked = inner.revoked
+    this.lost = inner.lost
     this.#inner = inner
     this.#oneLane = topic.settings.order === 'total'
     this.#chances = chances

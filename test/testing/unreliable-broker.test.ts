@@ -38,6 +38,7 @@ class LogInMemory {
           partition: '0',
           lease: { name: 'of the broker', epoch: 1n, crashes: 0 },
           revoked: new AbortController().signal,
+          lost: new AbortController().signal,
           next: async (limit) => {
             const batch = log.deliveries.slice(read, read + limit)
             read += batch.length

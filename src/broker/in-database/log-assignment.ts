@@ -14,7 +14,9 @@ export class LogAssignment implements Assignment {
   readonly partition: string
   readonly lease: Lease
   readonly revoked: AbortSignal
+  readonly lost: AbortSignal
   readonly #revoke = new AbortController()
+  readonly #lose = new AbortController()
   readonly #database: Database<unknown>
   readonly #wakeups: Wakeups
   readonly #ownership: Ownership
@@ -45,10 +47,16 @@ export class LogAssignment implements Assignment {
     this.partition = options.partition
     this.lease = options.lease
     this.revoked = this.#revoke.signal
+    this.lost = this.#lose.signal
   }
 
   revoke(): void {
     this.#revoke.abort()
+  }
+
+  lose(): void {
+    this.#revoke.abort()
+    this.#lose.abort()
   }
 
   async next(limit: number, signal: AbortSignal): Promise<readonly Delivery[] | undefined> {

@@ -41,7 +41,7 @@ export class PartitionAssigner {
     const { ownership, runtime, signal } = this.#options
     await ownership.join(this.#membership)
     using _evicted = ownership.onEvicted(() => {
-      for (const assignment of this.#held.values()) assignment.revoke()
+      for (const assignment of this.#held.values()) assignment.lose()
     })
     try {
       while (!signal.aborted) {
@@ -54,6 +54,9 @@ export class PartitionAssigner {
         await runtime.sleep(ownership.tickMs, signal)
       }
     } finally {
+      for (const assignment of this.#fresh.splice(0)) await assignment.released()
+      // What has begun is finished first; who resigns earlier invites others to take what is still being worked on.
+      while (signal.aborted && this.#held.size > 0) await runtime.sleep(5)
       for (const assignment of this.#held.values()) assignment.revoke()
       await ownership.resign(this.#membership).catch(() => undefined)
     }
@@ -71,8 +74,8 @@ export class PartitionAssigner {
       const held = this.#held.get(partition)
       const mine = ownership.isMe(memberFor(live, this.#membership, partition)?.id)
       if (held !== undefined) {
-        // Ours no more, by agreement or because somebody took it.
-        if (!mine || lease?.epoch !== held.lease.epoch) held.revoke()
+        if (lease?.epoch !== held.lease.epoch) held.lose()
+        else if (!mine) held.revoke()
       } else if (
         mine &&
         (lease?.owner === undefined ||

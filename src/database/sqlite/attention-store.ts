@@ -32,7 +32,7 @@ interface AttentionRow extends EnvelopeRow {
 
 const select = `select a.attention, s.topic, s.grp, a.partition, a.kind, a.state, a.fingerprint, a.error_name, a.error_message, a.error_stack,
   a.attempts, a.crashes, a.since_ms, a.by, a.reason, a.closed_ms,
-  case when a.state = 'open' then (select count(*) - 1 from {p}parked k where k.subscription = a.subscription and k.partition = a.partition
+  case when a.state = 'open' then (select max(count(*) - 1, 0) from {p}parked k where k.subscription = a.subscription and k.partition = a.partition
     and k.lane = (select lane from {p}parked where parked = a.parked)) else 0 end as behind,
   ${envelopeSelect}
   from {p}attention a join (select subscription, topic, grp from {p}subscription) s on s.subscription = a.subscription`

@@ -28,6 +28,8 @@ export interface SqliteOptions {
    * `start()` then refuses effectively-once consumers.
    */
   readonly synchronous?: 'FULL' | 'NORMAL'
+  /** False: refuse a file that holds no Onefold tables yet, and change nothing about it. Default true. */
+  readonly create?: boolean
   /** Page cache of the writing connection, in MiB: 1 to 4,096, default 64. */
   readonly cacheMiB?: number
 }
@@ -77,6 +79,7 @@ export class SqliteDatabase implements Database<SqliteTx> {
       prefix: options.prefix ?? 'onefold_',
       synchronous: options.synchronous ?? 'FULL',
       cacheMiB: options.cacheMiB ?? 64,
+      create: options.create ?? true,
     }
     if (!/^[A-Za-z_][A-Za-z0-9_]{0,30}$/.test(this.#options.prefix))
       throw optionInvalid('prefix', options.prefix, '1 to 31 letters, digits or underscores, not starting with a digit')
@@ -189,7 +192,16 @@ export class SqliteDatabase implements Database<SqliteTx> {
   }
 
   #configure(connection: SqliteConnection, file: string): void {
-    const { synchronous } = this.#options
+    const { synchronous, create } = this.#options
+    if (!create && this.#version(connection) === 0) {
+      throw new OnefoldError(
+        'NOT_FOUND',
+        `database ${file} holds nothing of Onefold (no table ${this.#options.prefix}meta); check the name.`,
+        {
+          details: { file },
+        },
+      )
+    }
     const mode = connection.prepare('pragma journal_mode = wal').get<{ journal_mode: string }>()?.journal_mode
     if (mode !== 'wal') {
       throw new OnefoldError(
@@ -214,14 +226,15 @@ export class SqliteDatabase implements Database<SqliteTx> {
     }
   }
 
+  #version(connection: SqliteConnection): number {
+    const meta = `${this.#options.prefix}meta`
+    if (connection.prepare("select 1 from sqlite_schema where type = 'table' and name = ?").get(meta) === undefined) return 0
+    return connection.prepare(`select value from ${meta} where name = 'schema_version'`).get<{ value: number }>()?.value ?? 0
+  }
+
   #migrate(connection: SqliteConnection, runtime: Runtime, file: string): void {
     const meta = `${this.#options.prefix}meta`
-    const version = (): number => {
-      const exists = connection.prepare("select 1 from sqlite_schema where type = 'table' and name = ?").get(meta)
-      return exists === undefined
-        ? 0
-        : (connection.prepare(`select value from ${meta} where name = 'schema_version'`).get<{ value: number }>()?.value ?? 0)
-    }
+    const version = (): number => this.#version(connection)
     const check = (found: number): void => {
       if (found <= migrations.length) return
       throw new OnefoldError(
