@@ -92,7 +92,10 @@ export class ReceiveStrategy implements Strategy {
     const held = new Set(state.held)
     const acknowledger = new Acknowledger(this.#context, state, items, results)
     await this.#runLanes([...open], async (item) => {
-      if (state.stopping.aborted) return void (results[items.indexOf(item)] = { as: 'lost' })
+      if (state.stopping.aborted) {
+        results[items.indexOf(item)] = { as: 'lost' }
+        return
+      }
       const result =
         item.lane !== undefined && held.has(item.lane)
           ? { as: 'parked' as const, parked: toBehind(item) }
