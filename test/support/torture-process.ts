@@ -122,6 +122,11 @@ export class Worker {
     return { ...ended, late }
   }
 
+  /** Tells one that waits to go on. */
+  go(): void {
+    this.child.stdin?.write('go\n')
+  }
+
   /** Asks one that stays to stop, and waits for it. */
   async stop(): Promise<Ended> {
     this.child.stdin?.end('stop\n')

@@ -10,7 +10,17 @@ import { isOnefoldError, RetryLater } from '../../src/index.ts'
 import type { Halt } from './torture-halt.ts'
 import { runtimeThatHalts, say } from './torture-halt.ts'
 import type { Order, Setting } from './torture-workload.ts'
-import { appFile, applyOrder, hearSummary, isPlaced, openApp, orders, receiptsFile, summaries } from './torture-workload.ts'
+import {
+  appFile,
+  applyOrder,
+  hearSummary,
+  isPlaced,
+  openApp,
+  orders,
+  receiptsFile,
+  summaries,
+  tables,
+} from './torture-workload.ts'
 
 export interface WorkerConfig extends Setting {
   readonly role: 'publish' | 'consume'
@@ -20,6 +30,8 @@ export interface WorkerConfig extends Setting {
   readonly batchSize?: number
   /** Consumes until it is stopped (a line on stdin), instead of until all is applied. */
   readonly stays?: boolean
+  /** Says 'ready' and opens the file, which may be new, only when told to. */
+  readonly waits?: boolean
   /** Orders whose first attempt throws, and when the next one may run. */
   readonly failing?: readonly string[]
   readonly failingForMs?: number
@@ -105,6 +117,10 @@ function report({ kind, group, partition, id, message, error }: AppEvent): void 
 }
 
 const config = JSON.parse(process.argv[2] ?? '') as WorkerConfig
+if (config.waits === true) {
+  say('ready')
+  await line()
+}
 let started = false
 // What opening commits is no step of a message: passes count from here on.
 const app = openApp(
@@ -112,6 +128,11 @@ const app = openApp(
   runtimeThatHalts(config.halt, () => started),
   report,
 )
+if (config.waits === true) {
+  await app.transaction(({ tx }) => {
+    for (const table of tables) tx.run(table)
+  })
+}
 if (config.role === 'publish') {
   await app.status()
   started = true

@@ -36,14 +36,16 @@ export function someOrders(keys: number, perKey: number): Order[] {
 }
 
 /** Nothing here stops a second row: only Onefold does. */
+export const tables: readonly string[] = [
+  'create table if not exists applied (row integer primary key, id text not null, key text not null, number integer not null, attempt integer)',
+  'create table if not exists total (key text primary key, orders integer not null, sum integer not null)',
+  'create table if not exists heard (row integer primary key, id text not null, key text not null, number integer not null)',
+  'create table if not exists placed (id text primary key)',
+]
+
 export function createTables(folder: string): void {
   const database = new DatabaseSync(appFile(folder))
-  database.exec(`
-    pragma journal_mode = wal;
-    create table applied (row integer primary key, id text not null, key text not null, number integer not null, attempt integer);
-    create table total (key text primary key, orders integer not null, sum integer not null);
-    create table heard (row integer primary key, id text not null, key text not null, number integer not null);
-    create table placed (id text primary key)`)
+  database.exec(['pragma journal_mode = wal', ...tables].join(';'))
   database.close()
 }
 
