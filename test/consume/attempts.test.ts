@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type AttemptSettings, type NextStep, nextStep } from '../../src/consume/attempts.ts'
+import type { AttemptSettings, NextStep } from '../../src/consume/attempts.ts'
+import { nextStep } from '../../src/consume/attempts.ts'
 import { RetryLater, TerminalError } from '../../src/errors.ts'
 
 const settings: AttemptSettings = { maxAttempts: 8, inlineAttempts: 2, backoffMs: 1000, maxBackoffMs: 300_000 }
