@@ -36,14 +36,12 @@ export type ErrorCode =
   | 'DATABASE_UNSUITABLE'
   | 'DATABASE_IO'
   | 'GAPS_EXCEEDED'
-  | 'WINDOW_TOO_SHORT'
   | 'GUARANTEE_IMPOSSIBLE'
   // Raised inside a consumer; they end up on a message's attempts.
   | 'FENCED'
   | 'TRANSACTION_ENDED'
   | 'TRANSACTION_TIMEOUT'
   | 'COMMIT_REFUSED'
-  | 'APPLY_FAILED'
   | 'APPLY_CRASHED'
 
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | undefined>>

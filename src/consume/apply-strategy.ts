@@ -167,7 +167,8 @@ export class ApplyStrategy implements Strategy {
     for (let index = 0; index < beyond.length; index++) {
       const item = beyond[index] as Item
       const status = statuses?.[index] ?? 'new'
-      if (status === 'seen' || (status === 'id-reused' && topic.settings.idReuse === 'ignore')) tally.suppressed++
+      if (status instanceof OnefoldError) tally.fresh.push({ ...item, invalid: status })
+      else if (status === 'seen' || (status === 'id-reused' && topic.settings.idReuse === 'ignore')) tally.suppressed++
       else if (status === 'id-reused') {
         const error = new OnefoldError(
           'ID_REUSED',

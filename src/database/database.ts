@@ -1,5 +1,6 @@
 import type { AttentionStore } from '../attention/attention-store.ts'
 import type { ParkedStore, StartMarkStore } from '../consume/parked-store.ts'
+import type { OnefoldError } from '../errors.ts'
 import type { Card } from '../guarantee/card.ts'
 import type { CheckpointStore, InboxStore, Subscription } from '../inbox/inbox-store.ts'
 import type { DatabaseStatus } from '../inspect/status.ts'
@@ -36,7 +37,8 @@ export interface GroupStore {
   countFenced(subscription: Subscription): Awaitable<void>
 }
 
-export type AppendStatus = 'accepted' | 'duplicate' | 'id-reused'
+/** An error where this message alone cannot be taken (`GAPS_EXCEEDED`). */
+export type AppendStatus = 'accepted' | 'duplicate' | 'id-reused' | OnefoldError
 
 /** The in-database broker's storage: one ordered log per partition. */
 export interface LogStore {

@@ -1,3 +1,4 @@
+import type { OnefoldError } from '../errors.ts'
 import type { Awaitable, Envelope } from '../message.ts'
 
 /** One consumer group of one topic. */
@@ -6,7 +7,8 @@ export interface Subscription {
   readonly group: string
 }
 
-export type ClaimStatus = 'new' | 'seen' | 'id-reused'
+/** An error where this message alone cannot be recorded (`GAPS_EXCEEDED`): it needs a person. */
+export type ClaimStatus = 'new' | 'seen' | 'id-reused' | OnefoldError
 
 export interface InboxStore {
   /**

@@ -74,7 +74,7 @@ describe('the fingerprint of an error', () => {
 
   test('looks for the user in what caused the error when the error itself is from elsewhere', () => {
     const wrapped = (cause: unknown) =>
-      fingerprint('    at run (/srv/onefold/src/consume/loop.ts:1:1)', new OnefoldError('APPLY_FAILED', 'x', { cause }))
+      fingerprint('    at run (/srv/onefold/src/consume/loop.ts:1:1)', new OnefoldError('APPLY_CRASHED', 'x', { cause }))
     const one = wrapped(thrown(plain))
     expect(wrapped(thrown('    at applyPayment (/elsewhere/ledger.ts:77:7)'))).toBe(one)
     expect(wrapped(thrown('    at refund (/srv/app/ledger.ts:10:5)'))).not.toBe(one)

@@ -100,6 +100,7 @@ export class InDatabaseBroker implements Broker {
     if (reached !== undefined) await reached('publish:committed')
     return envelopes.map(({ id, source }, index) => {
       const status = statuses[index]
+      if (status instanceof OnefoldError) return status
       return status === 'id-reused' ? idReused(topic, id, source) : { status: status ?? 'accepted', id, source }
     })
   }

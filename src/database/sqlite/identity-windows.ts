@@ -11,7 +11,7 @@ export const generationRows = 65_536
 /** Body digests kept per numbered source, to tell a reused number from a repeat. */
 const keptBodies = 4_096
 
-export type IdentityStatus = 'new' | 'seen' | 'reused'
+export type IdentityStatus = 'new' | 'seen' | 'reused' | OnefoldError
 
 interface Window {
   readonly window: number
@@ -155,7 +155,15 @@ export class IdentityWindows {
     }
     this.#dirty = true
     const body = bodyDigest(envelope.json)
-    if (set.add(sequence) === 'seen') {
+    let added: 'new' | 'seen'
+    try {
+      added = set.add(sequence)
+    } catch (error) {
+      // The bound on gaps: refused, never dropped, and only this message.
+      if (error instanceof OnefoldError) return error
+      throw error
+    }
+    if (added === 'seen') {
       const known = this.#statements
         .sql('select body from {p}sequence_body where window = ? and source = ? and sequence = ?')
         .get<{ body: Uint8Array }>(window, source, sequence)?.body

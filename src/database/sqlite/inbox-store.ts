@@ -21,7 +21,7 @@ export class SqliteInboxStore implements InboxStore {
     return envelopes.map((envelope) => {
       const status = this.#windows.claim(subscription.topic, subscription.group, envelope, subscription.topic)
       if (status === 'reused') return 'id-reused'
-      if (status === 'seen') return 'seen'
+      if (status !== 'new') return status
       // A parked message's identity is pinned: its generation may have been dropped while it waits for a person.
       return anyParked && this.#parked(number, envelope) ? 'seen' : 'new'
     })

@@ -1,3 +1,4 @@
+import { OnefoldError } from '../../errors.ts'
 import type { Delivery, Envelope } from '../../message.ts'
 import { partitionOf } from '../../partition-of.ts'
 import type { AppendStatus, LogStore, TopicRecord } from '../database.ts'
@@ -49,7 +50,8 @@ export class SqliteLogStore implements LogStore {
           this.#schedule(record, envelope, envelope.deliverAtMs)
         else this.write(record, envelope)
         statuses.push('accepted')
-      } else {
+      } else if (status instanceof OnefoldError) statuses.push(status)
+      else {
         duplicates++
         statuses.push(status === 'reused' && record.idReuse === 'error' ? 'id-reused' : 'duplicate')
       }
