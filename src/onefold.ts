@@ -7,7 +7,8 @@ import type { ConsumeOptions, PublishInside, PublishInsideOptions } from './cons
 import { Consumer } from './consume/consumer.ts'
 import type { ConsumerContext } from './consume/consumer-context.ts'
 import { checkConsumeOptions, whole } from './consume/settings.ts'
-import type { Database, Session } from './database/database.ts'
+import { SuspectLock } from './consume/suspect-lock.ts'
+import type { AppendStatus, Database, Session } from './database/database.ts'
 import { OnefoldError, optionInvalid } from './errors.ts'
 import type { AppEvent } from './event.ts'
 import type { DatabaseStatus } from './inspect/status.ts'
@@ -53,6 +54,7 @@ class OnefoldApp<Tx> implements App<Tx> {
   readonly #ownBroker: boolean
   readonly #queue: PublishQueue
   readonly #window: { readonly ms: number; readonly maxIds: number }
+  readonly #suspectLock = new SuspectLock()
   readonly #declared: Declared[] = []
   readonly #topics = new Map<string, AnyTopic>()
   #state: 'new' | 'started' | 'stopped' = 'new'
@@ -350,7 +352,8 @@ class OnefoldApp<Tx> implements App<Tx> {
     const statuses = isThenable(declared)
       ? declared.then((record) => session.log.append(record, [envelope]))
       : session.log.append(declared, [envelope])
-    const check = (answers: readonly string[]): void => {
+    const check = (answers: readonly AppendStatus[]): void => {
+      if (answers[0] instanceof OnefoldError) throw answers[0]
       if (answers[0] === 'id-reused') throw idReused(topic, envelope.id, envelope.source)
     }
     return isThenable(statuses) ? statuses.then(check) : check(statuses)
@@ -410,6 +413,7 @@ class OnefoldApp<Tx> implements App<Tx> {
       subscription,
       settings,
       claims: this.#broker.card.claims['may hold duplicates'] !== false,
+      suspectLock: this.#suspectLock,
       watchdog:
         options.receive === undefined
           ? this.#runtime.watch?.(settings.timeoutMs, `a handler of ${topic.name}/${options.group}`)

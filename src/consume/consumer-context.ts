@@ -9,6 +9,7 @@ import type { Runtime, Watchdog } from '../runtime.ts'
 import type { AnyTopic } from '../topic.ts'
 import type { PublishInsideOptions } from './consume-options.ts'
 import type { ConsumeSettingsChecked } from './settings.ts'
+import type { SuspectLock } from './suspect-lock.ts'
 
 /** What the parts of one consumer share. */
 export interface ConsumerContext {
@@ -22,6 +23,8 @@ export interface ConsumerContext {
   /** True when the broker may hand over two messages with one identity: then the inbox must remember each. */
   readonly claims: boolean
   readonly watchdog: Watchdog | undefined
+  /** One for all consumers of the process. */
+  readonly suspectLock: SuspectLock
   readonly prepare: (topic: AnyTopic, data: unknown, options: PublishInsideOptions) => Awaitable<Envelope>
   /** Sends with the transaction: into the log, or the outbox. */
   readonly emit: (session: Session<unknown>, topic: AnyTopic, envelope: Envelope, cause: string) => Awaitable<void>

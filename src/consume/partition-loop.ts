@@ -96,7 +96,8 @@ export class PartitionLoop {
         if (await this.#parkedDue()) {
           this.#busy = true
           this.#parkedDirty = true
-          await this.#strategy.parked(state, { marked: suspects.any })
+          const parked = (): Promise<boolean> => this.#strategy.parked(state, { marked: suspects.any })
+          await (suspects.any ? this.#alone(parked) : this.#beside(parked))
           this.#busy = false
           continue
         }
@@ -140,20 +141,33 @@ export class PartitionLoop {
 
   async #take(state: PartitionState, suspects: Suspects, items: readonly Item[]): Promise<void> {
     const heldBefore = state.held
-    if (suspects.eachAlone) for (const item of items) await this.#strategy.suspect(state, item)
+    if (suspects.eachAlone) for (const item of items) await this.#alone(() => this.#strategy.suspect(state, item))
     else {
       let from = 0
       for (let index = 0; index < items.length; index++) {
         const item = items[index] as Item
         if (!suspects.marked(item.identity)) continue
-        if (index > from) await this.#strategy.batch(state, items.slice(from, index))
-        await this.#strategy.suspect(state, item)
+        if (index > from) await this.#beside(() => this.#strategy.batch(state, items.slice(from, index)))
+        await this.#alone(() => this.#strategy.suspect(state, item))
         from = index + 1
       }
-      if (from < items.length) await this.#strategy.batch(state, from === 0 ? items : items.slice(from))
+      if (from < items.length) await this.#beside(() => this.#strategy.batch(state, from === 0 ? items : items.slice(from)))
     }
     suspects.passed(items.length)
     if (state.held !== heldBefore || state.held.size > 0) this.#parkedDirty = true
+  }
+
+  #alone<R>(work: () => Promise<R>): Promise<R> {
+    return this.#context.suspectLock.alone(work, { stopsOthers: this.#inTransactions })
+  }
+
+  #beside<R>(work: () => Promise<R>): Promise<R> {
+    return this.#inTransactions ? this.#context.suspectLock.share(work) : work()
+  }
+
+  /** Its work is bounded by the transaction's time limit, and takes its turn with that of others anyhow. */
+  get #inTransactions(): boolean {
+    return this.#context.settings.semantics === 'effectively-once'
   }
 
   async #parkedDue(): Promise<boolean> {

@@ -38,7 +38,7 @@ export const clean: Audit = {
 }
 
 export interface Rows {
-  readonly applied: readonly Order[]
+  readonly applied: readonly (Order & { readonly attempt?: number })[]
   readonly heard: readonly Order[]
   readonly totals: readonly { readonly key: string; readonly orders: number; readonly sum: number }[]
   readonly placed: readonly string[]
@@ -51,7 +51,7 @@ export function readRows(folder: string): Rows {
   try {
     const all = <R>(sql: string): R[] => database.prepare(sql).all() as R[]
     return {
-      applied: all<Order>('select id, key, number from applied order by row'),
+      applied: all<Order & { attempt: number }>('select id, key, number, attempt from applied order by row'),
       heard: all<Order>('select id, key, number from heard order by row'),
       totals: all('select key, orders, sum from total'),
       placed: all<{ id: string }>('select id from placed').map((row) => row.id),

@@ -32,6 +32,10 @@ export interface WorkerConfig extends Setting {
   readonly stays?: boolean
   /** Says 'ready' and opens the file, which may be new, only when told to. */
   readonly waits?: boolean
+  /** The order that ends the process that applies it, and how. */
+  readonly poison?: { readonly id: string; readonly kind: 'abort' | 'memory' | 'loop' }
+  readonly maxCrashes?: number
+  readonly transactionTimeoutMs?: number
   /** Orders whose first attempt throws, and when the next one may run. */
   readonly failing?: readonly string[]
   readonly failingForMs?: number
@@ -72,14 +76,20 @@ async function publishAll(app: App<SqliteTx>, all: readonly Order[], receipts: s
 }
 
 function consumeAll(app: App<SqliteTx>, config: WorkerConfig): void {
-  // Kills at random points must not look like the fault of the message they happen to hit.
-  const settings = { batchSize: config.batchSize ?? 4, maxCrashes: 100, inlineAttempts: 1 }
-  const { semantics = 'effectively-once', failing = [], failingForMs = 0 } = config
+  const { semantics = 'effectively-once', failing = [], failingForMs = 0, poison } = config
+  const settings = {
+    batchSize: config.batchSize ?? 4,
+    // By default kills at random points must not look like the fault of the message they happen to hit.
+    maxCrashes: config.maxCrashes ?? 100,
+    inlineAttempts: 1,
+  }
   if (semantics === 'effectively-once') {
     app.consume(orders, {
       group: 'ledger',
       ...settings,
+      transactionTimeoutMs: config.transactionTimeoutMs ?? 30_000,
       apply(order, { tx, publish, attempt }) {
+        if (order.id === poison?.id) swallow(poison.kind)
         if (failing.includes(order.id) && attempt === 1) throw new RetryLater({ afterMs: failingForMs })
         applyOrder(tx, order, attempt)
         publish(summaries, order)
@@ -94,6 +104,13 @@ function consumeAll(app: App<SqliteTx>, config: WorkerConfig): void {
     ...settings,
     receive: (order, { attempt }) => app.transaction(({ tx }) => applyOrder(tx, order, attempt)),
   })
+}
+
+function swallow(kind: 'abort' | 'memory' | 'loop'): never {
+  say(`swallowed ${kind}`)
+  if (kind === 'abort') process.abort()
+  const hoard: number[][] = []
+  for (;;) if (kind === 'memory') hoard.push(Array.from({ length: 10_000 }, () => hoard.length))
 }
 
 /** All applied and heard: asked of the workload's own tables. */
