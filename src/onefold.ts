@@ -80,7 +80,7 @@ class OnefoldApp<Tx> implements App<Tx> {
     this.#broker =
       options.broker ?? new InDatabaseBroker(this.#database as Database<unknown>, { shared: { ownership: this.#ownership } })
     this.#ownBroker = options.broker === undefined
-    this.#queue = new PublishQueue(this.#broker, () => this.#openForQueue(), {
+    this.#queue = new PublishQueue(this.#broker, () => this.#opened(), {
       maxMessages: whole('maxQueuedMessages', options.maxQueuedMessages, 100_000, 1, 1_000_000),
       maxBytes: whole('maxQueuedBytes', options.maxQueuedBytes, 64 * 1024 * 1024, 1_024, 4 * 1024 ** 3),
     })
@@ -314,6 +314,11 @@ class OnefoldApp<Tx> implements App<Tx> {
 
   async #open(): Promise<void> {
     if (this.#state === 'stopped') throw stopped()
+    await this.#opened()
+  }
+
+  /** Also after stop(): what was published before it still goes out. */
+  async #opened(): Promise<void> {
     this.#opening ??= this.#database
       .open({ runtime: this.#runtime, dedupWindow: this.#window })
       .then(() => this.#broker.open(this.#runtime))
@@ -323,12 +328,6 @@ class OnefoldApp<Tx> implements App<Tx> {
       this.#opening = undefined
       throw error
     }
-  }
-
-  /** What was published before stop() still goes out. */
-  async #openForQueue(): Promise<void> {
-    if (this.#opening === undefined) await this.#open()
-    else await this.#opening
   }
 
   #prepare(topic: AnyTopic, data: unknown, options: PublishInsideOptions): Awaitable<Envelope> {
@@ -452,16 +451,16 @@ class OnefoldApp<Tx> implements App<Tx> {
   }
 
   async #stop(drainMs: number): Promise<void> {
-    const opened = this.#opening
     const wasStarted = this.#state === 'started'
     this.#state = 'stopped'
+    await this.#queue.empty()
+    const opened = this.#opening
     if (opened === undefined) return
     const opening = await opened.then(
       () => true,
       () => false,
     )
     if (!opening) return
-    await this.#queue.empty()
     const abort = new AbortController()
     const stopping = Promise.all(this.#consumers.map((consumer) => consumer.stop()))
     void this.#runtime.sleep(drainMs, abort.signal).then(() => {
