@@ -121,8 +121,9 @@ class OnefoldApp<Tx> implements App<Tx> {
     if (options.signal?.aborted === true) throw stoppedBefore(options.signal)
     // Its place in the queue is taken in this very turn: messages go out in the order of the calls, whatever the first
     // one waits for (the file to open, an asynchronous schema).
-    const receipt = this.#queue.add(topic, this.#prepare(topic, data, options))
-    return options.signal === undefined ? receipt : this.#awaitWithSignal(receipt, options.signal)
+    const prepared = this.#prepare(topic, data, options)
+    const receipt = this.#queue.add(topic, prepared)
+    return options.signal === undefined ? receipt : this.#awaitWithSignal(receipt, prepared, options.signal)
   }
 
   async publishMany<I, D>(
@@ -358,8 +359,15 @@ class OnefoldApp<Tx> implements App<Tx> {
     return isThenable(statuses) ? statuses.then(check) : check(statuses)
   }
 
-  async #awaitWithSignal(receipt: Promise<Receipt>, signal: AbortSignal): Promise<Receipt> {
+  async #awaitWithSignal(receipt: Promise<Receipt>, prepared: Awaitable<Envelope>, signal: AbortSignal): Promise<Receipt> {
     const { promise, reject } = Promise.withResolvers<never>()
+    let envelope = isThenable(prepared) ? undefined : prepared
+    if (isThenable(prepared)) {
+      const keep = (ready: Envelope): void => {
+        envelope = ready
+      }
+      prepared.then(keep, () => undefined)
+    }
     const abort = (): void => {
       reject(
         new OnefoldError(
@@ -369,6 +377,7 @@ class OnefoldApp<Tx> implements App<Tx> {
             outcome: 'unknown',
             retry: 'now',
             cause: signal.reason,
+            details: { id: envelope?.id, source: envelope?.source },
           },
         ),
       )
