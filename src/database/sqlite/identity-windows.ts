@@ -4,10 +4,15 @@ import { BloomFilter } from '../../inbox/bloom-filter.ts'
 import { idKey } from '../../inbox/id-key.ts'
 import { SequenceSet } from '../../inbox/sequence-set.ts'
 import type { Envelope } from '../../message.ts'
+import type { SqlValue } from './connection.ts'
 import type { Statements } from './statements.ts'
+import { bulkSizes } from './statements.ts'
 
 /** A generation takes this many identities: a few MB, so that random keys land on pages that are in memory. */
 export const generationRows = 65_536
+const insertIdentity = 'insert into {p}identity (generation, source, key, body)'
+const onConflict = 'on conflict do nothing'
+
 /** Body digests kept per numbered source, to tell a reused number from a repeat. */
 const keptBodies = 4_096
 
@@ -107,15 +112,40 @@ export class IdentityWindows {
     this.#dirty = false
   }
 
-  claim(topic: string, group: string, envelope: Envelope, topicForGaps: string): IdentityStatus {
+  /** Checks and records, in order. A repeat within one call is 'seen' like any other. */
+  claim(topic: string, group: string, envelopes: readonly Envelope[]): IdentityStatus[] {
     const window = this.#window(topic, group)
-    const source = this.#source(envelope.source)
-    return envelope.sequence === undefined
-      ? this.#claimId(window, source, envelope)
-      : this.#claimSequence(window.window, source, envelope, topicForGaps)
+    const statuses: IdentityStatus[] = []
+    for (let from = 0; from < envelopes.length; from += bulkSizes[0]) {
+      const chunk = envelopes.length <= bulkSizes[0] ? envelopes : envelopes.slice(from, from + bulkSizes[0])
+      if (chunk.length > 1 && this.#claimAllNew(window, chunk)) for (const _ of chunk) statuses.push('new')
+      else for (const envelope of chunk) statuses.push(this.#claimOne(window, envelope, topic))
+    }
+    return statuses
   }
 
-  #claimId(window: Window, source: number, envelope: Envelope): IdentityStatus {
+  /** The usual case in few statements: none is known. False: at least one is, and nothing has been recorded. */
+  #claimAllNew(window: Window, chunk: readonly Envelope[]): boolean {
+    const rows: SqlValue[][] = []
+    for (const envelope of chunk) {
+      if (envelope.sequence !== undefined) return false
+      const key = idKey(envelope.id)
+      for (const { filter } of window.sealed) if (filter === undefined || filter.mightContain(key)) return false
+      rows.push([window.current, this.#source(envelope.source), key, bodyDigest(envelope.json)])
+    }
+    this.#dirty = true
+    const savepoint = this.#statements.sql('savepoint onefold_claim')
+    savepoint.run()
+    const allNew = this.#statements.insertRows(insertIdentity, 4, rows, onConflict) === rows.length
+    if (!allNew) this.#statements.sql('rollback to onefold_claim').run()
+    this.#statements.sql('release onefold_claim').run()
+    if (allNew) window.added += rows.length
+    return allNew
+  }
+
+  #claimOne(window: Window, envelope: Envelope, topic: string): IdentityStatus {
+    const source = this.#source(envelope.source)
+    if (envelope.sequence !== undefined) return this.#claimSequence(window.window, source, envelope, topic)
     const key = idKey(envelope.id)
     const body = bodyDigest(envelope.json)
     for (let index = window.sealed.length - 1; index >= 0; index--) {
@@ -125,10 +155,7 @@ export class IdentityWindows {
       if (known !== undefined) return sameBytes(known, body) ? 'seen' : 'reused'
     }
     this.#dirty = true
-    const inserted = this.#statements
-      .sql('insert into {p}identity (generation, source, key, body) values (?, ?, ?, ?) on conflict do nothing')
-      .run(window.current, source, key, body)
-    if (inserted.changes === 1) {
+    if (this.#statements.insertRows(insertIdentity, 4, [[window.current, source, key, body]], onConflict) === 1) {
       window.added++
       return 'new'
     }

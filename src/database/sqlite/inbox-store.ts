@@ -18,12 +18,11 @@ export class SqliteInboxStore implements InboxStore {
   claim(subscription: Subscription, envelopes: readonly Envelope[]): ClaimStatus[] {
     const number = this.#subscriptions.number(subscription)
     const anyParked = this.#statements.sql('select 1 from {p}parked where subscription = ? limit 1').get(number) !== undefined
-    return envelopes.map((envelope) => {
-      const status = this.#windows.claim(subscription.topic, subscription.group, envelope, subscription.topic)
+    const statuses = this.#windows.claim(subscription.topic, subscription.group, envelopes)
+    return statuses.map((status, index): ClaimStatus => {
       if (status === 'reused') return 'id-reused'
-      if (status !== 'new') return status
       // A parked message's identity is pinned: its generation may have been dropped while it waits for a person.
-      return anyParked && this.#parked(number, envelope) ? 'seen' : 'new'
+      return status === 'new' && anyParked && this.#parked(number, envelopes[index] as Envelope) ? 'seen' : status
     })
   }
 

@@ -2,13 +2,17 @@ import { OnefoldError } from '../../errors.ts'
 import type { Delivery, Envelope } from '../../message.ts'
 import { partitionOf } from '../../partition-of.ts'
 import type { AppendStatus, LogStore, TopicRecord } from '../database.ts'
+import type { SqlValue } from './connection.ts'
 import type { EnvelopeRow } from './envelope-row.ts'
 import { envelopeColumns, envelopeOf, envelopePlaceholders, envelopeSelect, envelopeValues, headersText } from './envelope-row.ts'
-import type { IdentityWindows } from './identity-windows.ts'
+import type { IdentityStatus, IdentityWindows } from './identity-windows.ts'
 import type { PartitionHeads } from './partition-heads.ts'
 import { offsetSpan } from './schema.ts'
 import type { Statements } from './statements.ts'
 import type { SqliteTopicRecord, SqliteTopicStore } from './topic-store.ts'
+
+const readMessages = `select position, ${envelopeSelect} from {p}log where position > ? and position < ? order by position limit ?`
+const insertMessage = `insert into {p}log (position, ${envelopeColumns})`
 
 /** Where a message of a topic goes: its key decides, and its id where it has none. */
 export const partitionOfEnvelope = (envelope: { key?: string | undefined; id: string }, partitions: number): number =>
@@ -21,6 +25,8 @@ export class SqliteLogStore implements LogStore {
   readonly #heads: PartitionHeads
   readonly #touched: Set<string>
   readonly #wallMs: () => number
+  /** Of the rows read last; large at first, so that the first read is a short one. */
+  #bytesPerRow = 64 * 1024
 
   constructor(options: {
     statements: Statements
@@ -42,13 +48,16 @@ export class SqliteLogStore implements LogStore {
     this.#statements.assertInTransaction()
     const record = this.#topics.get(topic.name) as SqliteTopicRecord
     const statuses: AppendStatus[] = []
+    const taken: Envelope[] = []
+    const claimed = this.#windows.claim(record.name, '', envelopes)
     let duplicates = 0
-    for (const envelope of envelopes) {
-      const status = this.#windows.claim(record.name, '', envelope, record.name)
+    for (let index = 0; index < envelopes.length; index++) {
+      const envelope = envelopes[index] as Envelope
+      const status = claimed[index] as IdentityStatus
       if (status === 'new') {
         if (envelope.deliverAtMs !== undefined && envelope.deliverAtMs > this.#wallMs())
           this.#schedule(record, envelope, envelope.deliverAtMs)
-        else this.write(record, envelope)
+        else taken.push(envelope)
         statuses.push('accepted')
       } else if (status instanceof OnefoldError) statuses.push(status)
       else {
@@ -56,18 +65,25 @@ export class SqliteLogStore implements LogStore {
         statuses.push(status === 'reused' && record.idReuse === 'error' ? 'id-reused' : 'duplicate')
       }
     }
+    this.write(record, taken)
     if (duplicates > 0)
       this.#statements.sql('update {p}topic set duplicates = duplicates + ? where topic = ?').run(duplicates, record.topic)
     this.#touched.add(record.name)
     return statuses
   }
 
-  /** Gives the message its offset. Its identity has been claimed. */
-  write(record: SqliteTopicRecord, envelope: Envelope): void {
-    const partition = record.numbers[partitionOfEnvelope(envelope, record.partitions)] as number
-    this.#statements
-      .sql(`insert into {p}log (position, ${envelopeColumns}) values (?, ${envelopePlaceholders})`)
-      .run(
+  /** Gives messages their offsets. Their identities have been claimed. */
+  write(record: SqliteTopicRecord, envelopes: readonly Envelope[]): void {
+    // Partition by partition: rows that lie side by side are cheap to insert together.
+    const byPartition = new Map<number, SqlValue[][]>()
+    for (const envelope of envelopes) {
+      const partition = record.numbers[partitionOfEnvelope(envelope, record.partitions)] as number
+      let rows = byPartition.get(partition)
+      if (rows === undefined) {
+        rows = []
+        byPartition.set(partition, rows)
+      }
+      rows.push([
         partition * offsetSpan + this.#heads.next(partition),
         envelope.source,
         envelope.id,
@@ -77,7 +93,9 @@ export class SqliteLogStore implements LogStore {
         envelope.timeMs,
         headersText(envelope.headers),
         envelope.json,
-      )
+      ])
+    }
+    for (const rows of byPartition.values()) this.#statements.insertRows(insertMessage, 9, rows)
   }
 
   #schedule(record: SqliteTopicRecord, envelope: Envelope, dueMs: number): void {
@@ -92,15 +110,20 @@ export class SqliteLogStore implements LogStore {
     if (number === undefined) return []
     const base = number * offsetSpan
     const deliveries: Delivery[] = []
-    let bytes = 0
+    // As many rows as `maxBytes` should hold, judged by those read last, and always one.
     const rows = this.#statements
-      .sql(`select position, ${envelopeSelect} from {p}log where position > ? and position < ? order by position limit ?`)
-      .iterate<EnvelopeRow & { position: number }>(base + Number(after), base + offsetSpan, limit)
+      .sql(readMessages)
+      .all<EnvelopeRow & { position: number }>(
+        base + Number(after),
+        base + offsetSpan,
+        Math.max(1, Math.min(limit, Math.floor(maxBytes / this.#bytesPerRow))),
+      )
+    let bytes = 0
     for (const row of rows) {
       deliveries.push({ envelope: envelopeOf(topic, row), offset: BigInt(row.position - base), redelivered: 'unknown' })
       bytes += row.data.length
-      if (bytes > maxBytes) break
     }
+    if (rows.length > 0) this.#bytesPerRow = Math.max(64, bytes / rows.length)
     return deliveries
   }
 

@@ -1,8 +1,10 @@
 import type { Envelope } from '../../message.ts'
 import type { OutboxRow, OutboxStore } from '../../outbox/outbox-store.ts'
 import type { EnvelopeRow } from './envelope-row.ts'
-import { envelopeColumns, envelopeOf, envelopePlaceholders, envelopeSelect, envelopeValues } from './envelope-row.ts'
+import { envelopeColumns, envelopeOf, envelopeSelect, envelopeValues } from './envelope-row.ts'
 import type { Statements } from './statements.ts'
+
+const insertOutbox = `insert into {p}outbox (topic, cause, appended_ms, ${envelopeColumns})`
 
 export class SqliteOutboxStore implements OutboxStore {
   readonly #statements: Statements
@@ -15,11 +17,12 @@ export class SqliteOutboxStore implements OutboxStore {
 
   append(topic: string, envelopes: readonly Envelope[], cause?: string): void {
     this.#statements.assertInTransaction()
-    for (const envelope of envelopes) {
-      this.#statements
-        .sql(`insert into {p}outbox (topic, cause, appended_ms, ${envelopeColumns}) values (?, ?, ?, ${envelopePlaceholders})`)
-        .run(topic, cause ?? null, this.#wallMs(), ...envelopeValues(topic, envelope))
-    }
+    const nowMs = this.#wallMs()
+    this.#statements.insertRows(
+      insertOutbox,
+      11,
+      envelopes.map((envelope) => [topic, cause ?? null, nowMs, ...envelopeValues(topic, envelope)]),
+    )
   }
 
   read(limit: number): OutboxRow[] {

@@ -32,7 +32,7 @@ export class SqliteScheduleStore implements ScheduleStore {
       .all<EnvelopeRow & { schedule: number; name: string }>(nowMs, limit)
     for (const row of rows) {
       if (this.#statements.sql('delete from {p}schedule where schedule = ?').run(row.schedule).changes !== 1) continue
-      this.#log.write(this.#topics.get(row.name) as SqliteTopicRecord, envelopeOf(row.name, row))
+      this.#log.write(this.#topics.get(row.name) as SqliteTopicRecord, [envelopeOf(row.name, row)])
       names.add(row.name)
       this.#touched.add(row.name)
     }

@@ -1,11 +1,15 @@
-import type { SqliteConnection, SqliteStatement } from './connection.ts'
+import type { SqliteConnection, SqliteStatement, SqlValue } from './connection.ts'
 import { transactionEnded } from './errors.ts'
+
+/** Rows per statement, largest first: a call into SQLite costs more than a row. */
+export const bulkSizes = [32, 8, 1] as const
 
 /** One connection's view of Onefold's tables: `{p}` in SQL becomes the configured prefix. */
 export class Statements {
   connection: SqliteConnection
   readonly prefix: string
   readonly #texts = new Map<string, string>()
+  readonly #bulks = new Map<string, Map<number, string>>()
 
   constructor(connection: SqliteConnection, prefix: string) {
     this.connection = connection
@@ -15,6 +19,38 @@ export class Statements {
   /** Where the transaction has ended under a handler that did not notice, a write would commit by itself. */
   assertInTransaction(): void {
     if (!this.connection.inTransaction) throw transactionEnded()
+  }
+
+  /**
+   * Inserts many rows with as few statements as there is sense in: `head` is everything up to `values`, `tail` what comes
+   * after. Answers how many rows were changed.
+   */
+  insertRows(head: string, columns: number, rows: readonly SqlValue[][], tail = ''): number {
+    let changes = 0
+    let from = 0
+    for (const size of bulkSizes) {
+      while (rows.length - from >= size) {
+        const values = size === 1 ? (rows[from] as SqlValue[]) : rows.slice(from, from + size).flat()
+        changes += this.#bulk(head, columns, size, tail).run(...values).changes
+        from += size
+      }
+    }
+    return changes
+  }
+
+  #bulk(head: string, columns: number, size: number, tail: string): SqliteStatement {
+    let bySize = this.#bulks.get(head)
+    if (bySize === undefined) {
+      bySize = new Map()
+      this.#bulks.set(head, bySize)
+    }
+    let text = bySize.get(size)
+    if (text === undefined) {
+      const row = `(${Array.from({ length: columns }, () => '?').join(', ')})`
+      text = `${head.replaceAll('{p}', this.prefix)} values ${Array.from({ length: size }, () => row).join(', ')} ${tail}`
+      bySize.set(size, text)
+    }
+    return this.connection.prepare(text)
   }
 
   sql(text: string): SqliteStatement {

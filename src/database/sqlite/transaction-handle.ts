@@ -32,7 +32,7 @@ const controlsTransaction = /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/|;)*(?:begin|comm
 export class TransactionHandle implements SqliteTx {
   readonly #connection: SqliteConnection
   readonly #checked: Set<string>
-  readonly #iterating = new Set<IterableIterator<unknown>>()
+  #iterating: Set<IterableIterator<unknown>> | undefined
   #open = true
 
   constructor(connection: SqliteConnection, checked: Set<string>) {
@@ -41,15 +41,27 @@ export class TransactionHandle implements SqliteTx {
   }
 
   run(sql: string, ...params: unknown[]): { changes: number; lastInsertRowid: number } {
-    return this.#storage(() => this.#statement(sql).run(...params.map(plain)))
+    try {
+      return this.#statement(sql).run(...plainAll(params))
+    } catch (error) {
+      throw this.#explained(error)
+    }
   }
 
   get<R>(sql: string, ...params: unknown[]): R | undefined {
-    return this.#storage(() => this.#statement(sql).get<R>(...params.map(plain)))
+    try {
+      return this.#statement(sql).get<R>(...plainAll(params))
+    } catch (error) {
+      throw this.#explained(error)
+    }
   }
 
   all<R>(sql: string, ...params: unknown[]): R[] {
-    return this.#storage(() => this.#statement(sql).all<R>(...params.map(plain)))
+    try {
+      return this.#statement(sql).all<R>(...plainAll(params))
+    } catch (error) {
+      throw this.#explained(error)
+    }
   }
 
   prepare(sql: string): SqliteTxStatement {
@@ -71,6 +83,7 @@ export class TransactionHandle implements SqliteTx {
   revoke(): void {
     this.#open = false
     // One that is still open would keep its statement running: a write would stand in the way of COMMIT.
+    if (this.#iterating === undefined) return
     for (const rows of this.#iterating) rows.return?.()
     this.#iterating.clear()
   }
@@ -90,7 +103,9 @@ export class TransactionHandle implements SqliteTx {
 
   /** SQLite runs the statement when the first row is asked for: that must not happen in somebody else's transaction. */
   *#iterate(sql: string, rows: IterableIterator<unknown>): IterableIterator<unknown> {
-    this.#iterating.add(rows)
+    this.#iterating ??= new Set()
+    const iterating = this.#iterating
+    iterating.add(rows)
     try {
       for (;;) {
         this.#check(sql)
@@ -99,7 +114,7 @@ export class TransactionHandle implements SqliteTx {
         yield next.value
       }
     } finally {
-      if (this.#iterating.delete(rows)) rows.return?.()
+      if (iterating.delete(rows)) rows.return?.()
     }
   }
 
@@ -108,8 +123,12 @@ export class TransactionHandle implements SqliteTx {
     try {
       return work()
     } catch (error) {
-      throw isStorageTrouble(error) ? explainError(error, this.#connection.file) : error
+      throw this.#explained(error)
     }
+  }
+
+  #explained(error: unknown): unknown {
+    return isStorageTrouble(error) ? explainError(error, this.#connection.file) : error
   }
 
   #statement(sql: string): SqliteStatement {
@@ -144,7 +163,13 @@ export class TransactionHandle implements SqliteTx {
 
 function spread(params: unknown[]): SqlValue[] {
   const list = params.length === 1 && Array.isArray(params[0]) ? (params[0] as unknown[]) : params
-  return list.map(plain)
+  return plainAll(list)
+}
+
+/** The list itself where nothing has to be changed: this runs for every statement. */
+function plainAll(params: unknown[]): SqlValue[] {
+  for (const value of params) if (value === undefined || typeof value === 'boolean') return params.map(plain)
+  return params as SqlValue[]
 }
 
 function plain(value: unknown): SqlValue {
