@@ -116,8 +116,9 @@ export class PartitionLoop {
         const settled = runtime.reached?.('consume:settled')
         if (settled !== undefined) await settled
         this.#busy = false
-        // Fewer than asked for: all that waited when the last owner ended has been through.
-        if (deliveries.length < suspects.limit) suspects.passed(Number.POSITIVE_INFINITY)
+        // Nothing is left: all that waited when the last owner ended has been through. (A short batch alone does not say so.)
+        if (suspects.any && deliveries.length < suspects.limit && (await this.#assignment.drained()))
+          suspects.passed(Number.POSITIVE_INFINITY)
         if (suspects.through) {
           suspects.clear()
           await database.write((session) => session.ownership.trust(lease), { what: 'trust' })

@@ -51,8 +51,8 @@ export class Scene {
   }
 
   /** One that consumes what is left and ends; fails when it does not end well. */
-  async finish(): Promise<void> {
-    const worker = this.start({ role: 'consume' })
+  async finish(config: Partial<WorkerConfig> = {}): Promise<void> {
+    const worker = this.start({ role: 'consume', ...config })
     const { code, signal } = await worker.end()
     if (code !== 0) throw new Error(`the last worker ended with ${code ?? signal}: ${worker.story()}`)
   }

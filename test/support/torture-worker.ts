@@ -102,7 +102,10 @@ function consumeAll(app: App<SqliteTx>, config: WorkerConfig): void {
     group: 'ledger',
     semantics,
     ...settings,
-    receive: (order, { attempt }) => app.transaction(({ tx }) => applyOrder(tx, order, attempt)),
+    receive(order, { attempt }) {
+      if (order.id === poison?.id) swallow(poison.kind)
+      return app.transaction(({ tx }) => applyOrder(tx, order, attempt))
+    },
   })
 }
 
@@ -161,7 +164,7 @@ if (config.role === 'publish') {
   say('started')
   if (config.stays === true) await line()
   else {
-    if (config.semantics === undefined) await allHeard(config.folder, config.orders.length)
+    if ((config.semantics ?? 'effectively-once') === 'effectively-once') await allHeard(config.folder, config.orders.length)
     await app.idle()
   }
 }
