@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { OnefoldError } from '../errors.ts'
+import { isOnefoldError, OnefoldError } from '../errors.ts'
 import { isThenable } from '../message.ts'
 import { commitUnderLease } from './commit.ts'
 import type { ConsumeReceive } from './consume-options.ts'
@@ -194,7 +194,7 @@ export class ReceiveStrategy implements Strategy {
 
   #park(state: PartitionState, item: Item, error: unknown, failed: Parameters<typeof toParked>[2], attempts: number): Result {
     reportFailure(this.#context, state.partition, item, error, attempts, failed.state)
-    return { as: 'parked', parked: toParked(this.#context, item, failed, attempts) }
+    return { as: 'parked', parked: toParked(this.#context, item, failed, attempts, crashesOf(error)) }
   }
 
   async #beyond(
@@ -325,6 +325,10 @@ function crashed(item: Item, crashes: number): OnefoldError {
     `the process ended ${crashes} times while message ${item.envelope.id} was running alone.`,
     { details: { id: item.envelope.id, crashes } },
   )
+}
+
+function crashesOf(error: unknown): number {
+  return isOnefoldError(error, 'APPLY_CRASHED') ? Number(error.details.crashes ?? 0) : 0
 }
 
 function stopped(): OnefoldError {
