@@ -5,10 +5,10 @@ import type { Broker } from './broker/broker.ts'
 import { InDatabaseBroker, idReused } from './broker/in-database/in-database-broker.ts'
 import type { ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
 import { Consumer } from './consume/consumer.ts'
-import type { ConsumerContext } from './consume/consumer-context.ts'
+import type { ConsumerContext, Outgoing } from './consume/consumer-context.ts'
 import { checkConsumeOptions, whole } from './consume/settings.ts'
 import { SuspectLock } from './consume/suspect-lock.ts'
-import type { AppendStatus, Database, Session } from './database/database.ts'
+import type { Database, Session } from './database/database.ts'
 import { OnefoldError, optionInvalid } from './errors.ts'
 import type { AppEvent } from './event.ts'
 import type { DatabaseStatus } from './inspect/status.ts'
@@ -165,7 +165,10 @@ class OnefoldApp<Tx> implements App<Tx> {
         try {
           const result = await work({ tx: handle.tx, publish })
           open = false
-          for (const { topic, envelope } of outgoing) await this.#emit(session, topic, await envelope)
+          const ready: Outgoing[] = []
+          for (const { topic, envelope } of outgoing) ready.push({ topic, envelope: await envelope, cause: undefined })
+          const refused = await this.#emit(session, ready)
+          if (refused !== undefined) throw refused
           return result
         } finally {
           open = false
@@ -340,23 +343,33 @@ class OnefoldApp<Tx> implements App<Tx> {
     const prepared = this.#prepare(topic, data, options)
     const envelope = isThenable(prepared) ? await prepared : prepared
     await this.#open()
-    await this.#database.join(tx, (session) => this.#emit(session, topic, envelope))
+    const refused = await this.#database.join(tx, (session) => this.#emit(session, [{ topic, envelope, cause: undefined }]))
+    if (refused !== undefined) throw refused
     return { status: 'staged', id: envelope.id, source: envelope.source }
   }
 
-  /** Sends with the transaction: on the database's own broker the log is the outbox. */
-  #emit(session: Session<unknown>, topic: AnyTopic, envelope: Envelope, cause?: string): Awaitable<void> {
-    if (!this.#topics.has(topic.name)) this.#topics.set(topic.name, topic)
-    if (!this.#ownBroker) return session.outbox.append(topic.name, [envelope], cause)
-    const declared = session.topics.declare(topic)
-    const statuses = isThenable(declared)
-      ? declared.then((record) => session.log.append(record, [envelope]))
-      : session.log.append(declared, [envelope])
-    const check = (answers: readonly AppendStatus[]): void => {
-      if (answers[0] instanceof OnefoldError) throw answers[0]
-      if (answers[0] === 'id-reused') throw idReused(topic, envelope.id, envelope.source)
+  /**
+   * Sends with the transaction: on the database's own broker the log is the outbox. Answers the first that was refused
+   * because its identity was used before for other data.
+   */
+  async #emit(session: Session<unknown>, outgoing: readonly Outgoing[]): Promise<OnefoldError | undefined> {
+    let refused: OnefoldError | undefined
+    for (const [topic, ofTopic] of Map.groupBy(outgoing, (one) => one.topic)) {
+      if (!this.#topics.has(topic.name)) this.#topics.set(topic.name, topic)
+      const envelopes = ofTopic.map((one) => one.envelope)
+      if (!this.#ownBroker) {
+        await session.outbox.append(topic.name, ofTopic)
+        continue
+      }
+      const statuses = await session.log.append(await session.topics.declare(topic), envelopes)
+      for (let index = 0; index < statuses.length; index++) {
+        const status = statuses[index]
+        const envelope = envelopes[index] as Envelope
+        if (status instanceof OnefoldError) refused ??= status
+        else if (status === 'id-reused') refused ??= idReused(topic, envelope.id, envelope.source)
+      }
     }
-    return isThenable(statuses) ? statuses.then(check) : check(statuses)
+    return refused
   }
 
   async #awaitWithSignal(receipt: Promise<Receipt>, prepared: Awaitable<Envelope>, signal: AbortSignal): Promise<Receipt> {
@@ -427,7 +440,7 @@ class OnefoldApp<Tx> implements App<Tx> {
           ? this.#runtime.watch?.(settings.timeoutMs, `a handler of ${topic.name}/${options.group}`)
           : undefined,
       prepare: (other, data, publishOptions) => this.#prepare(other, data, publishOptions),
-      emit: (session, other, envelope, cause) => this.#emit(session, other, envelope, cause),
+      emit: (session, outgoing) => this.#emit(session, outgoing),
       report: (event) => this.#report({ ...event, topic: topic.name, group: options.group }),
     }
   }

@@ -4,11 +4,11 @@ import type { Awaitable, Envelope, Message } from '../message.ts'
 import { isThenable } from '../message.ts'
 import type { AnyTopic } from '../topic.ts'
 import type { ApplyContext, BatchItem, ConsumeApply, ConsumeApplyBatch, PublishInside } from './consume-options.ts'
-import type { ConsumerContext, PartitionState } from './consumer-context.ts'
+import type { ConsumerContext, Outgoing, PartitionState } from './consumer-context.ts'
 import type { Item } from './item.ts'
 import { messageOf } from './item.ts'
 
-interface Outgoing {
+interface Prepared {
   readonly topic: AnyTopic
   readonly envelope: Awaitable<Envelope>
   readonly cause: string
@@ -31,19 +31,36 @@ export class ApplyHandler {
     return this.#options.applyBatch !== undefined
   }
 
-  /** @throws what the handler threw; nothing it did remains. */
-  run(session: Session<unknown>, state: PartitionState, items: readonly Item[], attempt: number): Awaitable<void> {
+  /**
+   * Without `collect`, what the handler published is written at once, and refused messages fail the attempt. With it, it is
+   * added there for the caller to write before COMMIT, together with that of other messages.
+   *
+   * @throws what the handler threw; nothing it did remains.
+   */
+  run(
+    session: Session<unknown>,
+    state: PartitionState,
+    items: readonly Item[],
+    attempt: number,
+    collect?: Outgoing[],
+  ): Awaitable<void> {
     return session.savepoint(() =>
       after(this.#context.runtime.reached?.('consume:applying'), () =>
-        after(this.#invoke(session, state, items, attempt), () => this.#context.runtime.reached?.('consume:applied')),
+        after(this.#invoke(session, state, items, attempt, collect), () => this.#context.runtime.reached?.('consume:applied')),
       ),
     )
   }
 
-  #invoke(session: Session<unknown>, state: PartitionState, items: readonly Item[], attempt: number): Awaitable<void> {
+  #invoke(
+    session: Session<unknown>,
+    state: PartitionState,
+    items: readonly Item[],
+    attempt: number,
+    collect: Outgoing[] | undefined,
+  ): Awaitable<void> {
     const { watchdog } = this.#context
     const handle = session.openTx()
-    const outgoing: Outgoing[] = []
+    const outgoing: Prepared[] = []
     const scope = new Scope(state.handlers)
     const publishFor =
       (item: Item): PublishInside =>
@@ -72,9 +89,9 @@ export class ApplyHandler {
     }
     if (!isThenable(result)) {
       close()
-      return this.#emit(session, outgoing)
+      return this.#emit(session, outgoing, collect)
     }
-    return this.#awaited(result, scope, close).then(() => this.#emit(session, outgoing))
+    return this.#awaited(result, scope, close).then(() => this.#emit(session, outgoing, collect))
   }
 
   #call(tx: unknown, scope: Scope, items: readonly Item[], attempt: number, publishFor: (item: Item) => PublishInside): unknown {
@@ -123,14 +140,23 @@ export class ApplyHandler {
     }
   }
 
-  #emit(session: Session<unknown>, outgoing: readonly Outgoing[]): Awaitable<void> {
-    for (let index = 0; index < outgoing.length; index++) {
-      const { topic, envelope, cause } = outgoing[index] as Outgoing
-      const emitted = isThenable(envelope)
-        ? envelope.then((ready) => this.#context.emit(session, topic, ready, cause))
-        : this.#context.emit(session, topic, envelope, cause)
-      if (isThenable(emitted)) return emitted.then(() => this.#emit(session, outgoing.slice(index + 1)))
+  #emit(session: Session<unknown>, prepared: readonly Prepared[], collect: Outgoing[] | undefined): Awaitable<void> {
+    if (prepared.length === 0) return
+    if (prepared.some(({ envelope }) => isThenable(envelope))) {
+      const all = Promise.all(prepared.map(async (one): Promise<Outgoing> => ({ ...one, envelope: await one.envelope })))
+      return all.then((ready) => this.#send(session, ready, collect))
     }
+    return this.#send(session, prepared as readonly Outgoing[], collect)
+  }
+
+  #send(session: Session<unknown>, outgoing: readonly Outgoing[], collect: Outgoing[] | undefined): Awaitable<void> {
+    if (collect !== undefined) {
+      for (const one of outgoing) collect.push(one)
+      return
+    }
+    return after(this.#context.emit(session, outgoing), (refused) => {
+      if (refused !== undefined) throw refused
+    })
   }
 }
 

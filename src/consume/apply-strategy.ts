@@ -4,12 +4,13 @@ import type { Awaitable } from '../message.ts'
 import { isThenable } from '../message.ts'
 import type { ApplyHandler } from './apply-handler.ts'
 import { commitUnderLease } from './commit.ts'
-import type { ConsumerContext, PartitionState } from './consumer-context.ts'
+import type { ConsumerContext, Outgoing, PartitionState } from './consumer-context.ts'
 import { afterFailure, deadLetter, isInfrastructure, laneWhenParked, reportFailure, toBehind, toParked } from './failure.ts'
 import type { Item } from './item.ts'
 import { toItems } from './item.ts'
 import type { NewParked, ParkedMessage } from './parked-store.ts'
 import type { Strategy } from './strategy.ts'
+import { PublishRefused } from './strategy.ts'
 
 /** A batch's transaction is committed after this long even when messages are left: others want the lock too. */
 const commitAfterMs = 30
@@ -22,6 +23,8 @@ interface Tally {
   applied: number
   suppressed: number
   held: Set<string> | undefined
+  /** What handlers published, to be written before COMMIT. Undefined: each message writes its own. */
+  outgoing?: Outgoing[]
   readonly parked: NewParked[]
   readonly failures: {
     readonly item: Item
@@ -43,12 +46,20 @@ export class ApplyStrategy implements Strategy {
 
   async batch(state: PartitionState, items: readonly Item[]): Promise<void> {
     let rest = items
+    // What is published goes out together, once for the whole batch, unless some of it is refused.
+    let together = true
     while (rest.length > 0) {
       try {
-        const tally = await commitUnderLease(this.#context, state, (session) => this.#transaction(session, state, rest))
+        const tally = await commitUnderLease(this.#context, state, (session) =>
+          this.#transaction(session, state, rest, { together }),
+        )
         this.#adopt(state, tally)
         rest = rest.slice(tally.done)
       } catch (error) {
+        if (error instanceof PublishRefused) {
+          together = false
+          continue
+        }
         if (!isBlamed(error)) throw error
         // One of them ended the transaction or cannot commit. Alone, each shows whether it was the one.
         if (rest.length > 1) for (const item of rest) await this.#alone(state, item)
@@ -87,9 +98,14 @@ export class ApplyStrategy implements Strategy {
   /** In a transaction of its own, shared with nobody. */
   async #alone(state: PartitionState, item: Item, mark?: string): Promise<void> {
     try {
-      const tally = await commitUnderLease(this.#context, state, (session) => this.#transaction(session, state, [item], mark), {
-        alone: true,
-      })
+      const tally = await commitUnderLease(
+        this.#context,
+        state,
+        (session) => this.#transaction(session, state, [item], { together: false, mark }),
+        {
+          alone: true,
+        },
+      )
       this.#adopt(state, tally)
     } catch (error) {
       if (!isBlamed(error)) throw error
@@ -115,7 +131,12 @@ export class ApplyStrategy implements Strategy {
   }
 
   /** The body of a shared commit. Synchronous per message as long as the handler is. */
-  async #transaction(session: Session<unknown>, state: PartitionState, items: readonly Item[], mark?: string): Promise<Tally> {
+  async #transaction(
+    session: Session<unknown>,
+    state: PartitionState,
+    items: readonly Item[],
+    { together, mark }: { readonly together: boolean; readonly mark?: string | undefined },
+  ): Promise<Tally> {
     const { runtime, claims } = this.#context
     const startedMs = runtime.monotonicMs()
     const late = (): boolean => runtime.monotonicMs() - startedMs > commitAfterMs
@@ -125,6 +146,10 @@ export class ApplyStrategy implements Strategy {
       const slice = items.slice(total.done, total.done + size)
       const view: PartitionState = { ...state, held: total.held ?? state.held }
       const { fresh, ...tally } = await this.#begin(session, view, slice)
+      if (together) {
+        total.outgoing ??= []
+        tally.outgoing = total.outgoing
+      }
       const claimed = runtime.reached?.('consume:claimed')
       if (claimed !== undefined) await claimed
       if (this.#handler.takesBatches) await this.#batchHandler(session, view, fresh, tally)
@@ -141,6 +166,10 @@ export class ApplyStrategy implements Strategy {
       }
       await this.#parkAll(session, state, tally)
       add(total, tally)
+    }
+    if (total.outgoing !== undefined && total.outgoing.length > 0) {
+      const refused = await this.#context.emit(session, total.outgoing)
+      if (refused !== undefined) throw new PublishRefused(refused.message)
     }
     if (mark !== undefined) await session.startMarks.clear(this.#context.subscription, state.partition, mark)
     return this.#finish(session, state, items, total)
@@ -200,7 +229,7 @@ export class ApplyStrategy implements Strategy {
     }
     let ran: Awaitable<void>
     try {
-      ran = this.#handler.run(session, state, [item], attempt)
+      ran = this.#handler.run(session, state, [item], attempt, tally.outgoing)
     } catch (error) {
       return this.#again(session, state, item, tally, attempt, error)
     }
@@ -235,7 +264,7 @@ export class ApplyStrategy implements Strategy {
     )
     if (together.length > 1) {
       try {
-        await this.#handler.run(session, state, together, 1)
+        await this.#handler.run(session, state, together, 1, tally.outgoing)
         tally.applied += together.length
         for (const item of fresh) if (!together.includes(item)) await this.#one(session, state, item, tally, 1)
         return

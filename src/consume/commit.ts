@@ -3,7 +3,7 @@ import { isOnefoldError } from '../errors.ts'
 import type { Awaitable } from '../message.ts'
 import type { ConsumerContext, PartitionState } from './consumer-context.ts'
 import { isInfrastructure } from './failure.ts'
-import { Lost } from './strategy.ts'
+import { Lost, PublishRefused } from './strategy.ts'
 
 const firstWaitMs = 50
 const longestWaitMs = 5_000
@@ -37,6 +37,7 @@ export async function commitUnderLease<R>(
         { what, alone: options.alone ?? false },
       )
     } catch (error) {
+      if (error instanceof PublishRefused) throw error
       if (isOnefoldError(error, 'FENCED')) {
         context.report({ kind: 'fenced', partition: state.partition, message: error.message, error })
         await database.write((session) => session.groups.countFenced(subscription), { what }).catch(() => undefined)

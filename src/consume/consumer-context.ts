@@ -1,5 +1,6 @@
 import type { Broker } from '../broker/broker.ts'
 import type { Database, Session } from '../database/database.ts'
+import type { OnefoldError } from '../errors.ts'
 import type { AppEvent } from '../event.ts'
 import type { Subscription } from '../inbox/inbox-store.ts'
 import type { Awaitable, Envelope } from '../message.ts'
@@ -26,9 +27,20 @@ export interface ConsumerContext {
   /** One for all consumers of the process. */
   readonly suspectLock: SuspectLock
   readonly prepare: (topic: AnyTopic, data: unknown, options: PublishInsideOptions) => Awaitable<Envelope>
-  /** Sends with the transaction: into the log, or the outbox. */
-  readonly emit: (session: Session<unknown>, topic: AnyTopic, envelope: Envelope, cause: string) => Awaitable<void>
+  /**
+   * Sends with the transaction: into the log, or the outbox, in the order given. Answers the first error: an identity
+   * that was used before for other data.
+   */
+  readonly emit: (session: Session<unknown>, outgoing: readonly Outgoing[]) => Awaitable<OnefoldError | undefined>
   readonly report: (event: Omit<AppEvent, 'topic' | 'group'>) => void
+}
+
+/** A message that a handler published. */
+export interface Outgoing {
+  readonly topic: AnyTopic
+  readonly envelope: Envelope
+  /** Identity of the message whose handler it was. */
+  readonly cause: string | undefined
 }
 
 /** What this process knows about a partition it owns. */

@@ -11,6 +11,13 @@ export interface Strategy {
   suspect(state: PartitionState, item: Item): Promise<void>
 }
 
+/**
+ * Something published in a shared commit was refused. It has been undone; message by message it shows whose it was.
+ */
+export class PublishRefused extends Error {
+  override readonly name = 'PublishRefused'
+}
+
 /** The partition is another process's now: stop at once, nothing of this attempt was committed. */
 export class Lost extends Error {
   override readonly name = 'Lost'

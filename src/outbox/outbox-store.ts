@@ -10,7 +10,7 @@ export interface OutboxRow {
 
 /** What waits to leave for a broker outside this database. */
 export interface OutboxStore {
-  append(topic: string, envelopes: readonly Envelope[], cause?: string): Awaitable<void>
+  append(topic: string, messages: readonly { readonly envelope: Envelope; readonly cause: string | undefined }[]): Awaitable<void>
   /** Oldest first. */
   read(limit: number): Awaitable<readonly OutboxRow[]>
   remove(rows: readonly bigint[]): Awaitable<void>

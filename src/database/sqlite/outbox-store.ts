@@ -15,13 +15,13 @@ export class SqliteOutboxStore implements OutboxStore {
     this.#wallMs = wallMs
   }
 
-  append(topic: string, envelopes: readonly Envelope[], cause?: string): void {
+  append(topic: string, messages: readonly { readonly envelope: Envelope; readonly cause: string | undefined }[]): void {
     this.#statements.assertInTransaction()
     const nowMs = this.#wallMs()
     this.#statements.insertRows(
       insertOutbox,
       11,
-      envelopes.map((envelope) => [topic, cause ?? null, nowMs, ...envelopeValues(topic, envelope)]),
+      messages.map(({ envelope, cause }) => [topic, cause ?? null, nowMs, ...envelopeValues(topic, envelope)]),
     )
   }
 
