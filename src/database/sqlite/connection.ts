@@ -109,8 +109,8 @@ export function nodeConnection(database: DatabaseSync, file: string): SqliteConn
 }
 
 export function betterSqlite3Connection(database: BetterSqlite3): SqliteConnection {
-  const cache = new StatementCache((sql) => database.prepare(sql) as unknown as SqliteStatement)
-  const arrays = new StatementCache((sql) => database.prepare(sql).raw(true) as SqliteStatement)
+  const cache = new StatementCache((sql) => numbered(sql, database.prepare(sql) as unknown as SqliteStatement))
+  const arrays = new StatementCache((sql) => numbered(sql, database.prepare(sql).raw(true) as SqliteStatement))
   return {
     file: database.name,
     library: 'better-sqlite3',
@@ -131,6 +131,19 @@ export function betterSqlite3Connection(database: BetterSqlite3): SqliteConnecti
       arrays.clear()
       database.close()
     },
+  }
+}
+
+/** better-sqlite3 takes `?1` for a name, `1`, where node:sqlite takes it for a place. */
+function numbered(sql: string, statement: SqliteStatement): SqliteStatement {
+  if (!/\?\d/.test(sql.replaceAll(/'[^']*'/g, ''))) return statement
+  const named = (values: SqlValue[]): SqlValue => Object.fromEntries(values.map((value, index) => [index + 1, value])) as never
+  return {
+    reader: statement.reader,
+    run: (...values) => statement.run(named(values)),
+    get: <R>(...values: SqlValue[]) => statement.get<R>(named(values)),
+    all: <R>(...values: SqlValue[]) => statement.all<R>(named(values)),
+    iterate: <R>(...values: SqlValue[]) => statement.iterate<R>(named(values)),
   }
 }
 

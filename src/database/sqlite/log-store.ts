@@ -25,6 +25,7 @@ export class SqliteLogStore implements LogStore {
   readonly #heads: PartitionHeads
   readonly #touched: Set<string>
   readonly #wallMs: () => number
+  readonly #appended: () => void
   /** Of the rows read last; large at first, so that the first read is a short one. */
   #bytesPerRow = 64 * 1024
 
@@ -35,6 +36,8 @@ export class SqliteLogStore implements LogStore {
     heads: PartitionHeads
     touched: Set<string>
     wallMs: () => number
+    /** Called when messages have got their offsets. */
+    appended: () => void
   }) {
     this.#statements = options.statements
     this.#topics = options.topics
@@ -42,6 +45,7 @@ export class SqliteLogStore implements LogStore {
     this.#heads = options.heads
     this.#touched = options.touched
     this.#wallMs = options.wallMs
+    this.#appended = options.appended
   }
 
   append(topic: TopicRecord, envelopes: readonly Envelope[]): AppendStatus[] {
@@ -69,6 +73,7 @@ export class SqliteLogStore implements LogStore {
     if (duplicates > 0)
       this.#statements.sql('update {p}topic set duplicates = duplicates + ? where topic = ?').run(duplicates, record.topic)
     this.#touched.add(record.name)
+    this.#appended()
     return statuses
   }
 

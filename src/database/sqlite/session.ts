@@ -55,6 +55,7 @@ export class SqliteStores implements Stores {
       heads: this.heads,
       touched: this.touched,
       wallMs,
+      appended: () => this.appended(),
     })
     this.inbox = new SqliteInboxStore(this.statements, this.subscriptions, this.windows)
     this.checkpoints = new SqliteCheckpointStore(this.statements, this.subscriptions)
@@ -65,6 +66,8 @@ export class SqliteStores implements Stores {
     this.startMarks = new SqliteStartMarkStore(this.statements, this.subscriptions)
     this.attention = new SqliteAttentionStore(this.statements, this.touched)
   }
+
+  appended(): void {}
 
   forgetAll(): void {
     this.topics.forget()
@@ -198,5 +201,12 @@ export class SqliteSession extends SqliteStores implements Session<SqliteTx>, Qu
     this.topics.forget()
     this.subscriptions.forget()
     this.windows.savepointRolledBack()
+  }
+}
+
+/** In a transaction that its owner commits, at a moment we do not learn of: nothing is kept in memory. */
+export class JoinedSession extends SqliteSession {
+  override appended(): void {
+    this.flush()
   }
 }

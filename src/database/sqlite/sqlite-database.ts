@@ -4,7 +4,6 @@ import { OnefoldError, optionInvalid } from '../../errors.ts'
 import type { Card } from '../../guarantee/card.ts'
 import type { DatabaseStatus } from '../../inspect/status.ts'
 import type { Awaitable } from '../../message.ts'
-import { isThenable } from '../../message.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Database, DedupWindow, MaintenanceOptions, Session, Stores, WriteOptions } from '../database.ts'
 import { backupDatabase } from './backup.ts'
@@ -14,7 +13,7 @@ import { connectionBeside, connectionOf, isBetterSqlite3, isNodeSqlite, openNode
 import { explainError, isBusy } from './errors.ts'
 import * as maintenance from './maintenance.ts'
 import { migrations } from './schema.ts'
-import { SqliteSession, SqliteStores } from './session.ts'
+import { JoinedSession, SqliteSession, SqliteStores } from './session.ts'
 import { readStatus } from './status.ts'
 import type { SqliteTx } from './transaction-handle.ts'
 import { TransactionHandle } from './transaction-handle.ts'
@@ -345,21 +344,13 @@ export class SqliteDatabase implements Database<SqliteTx> {
         { details: { file } },
       )
     }
-    const joined = new SqliteSession(connection, {
+    const joined = new JoinedSession(connection, {
       prefix: this.#options.prefix,
       wallMs: () => runtime.wallMs(),
       onCommit: (topics) => changes.committed(topics),
     })
     joined.begun()
-    const result = work(joined)
-    if (!isThenable(result)) {
-      joined.flush()
-      return result
-    }
-    return result.then((value) => {
-      joined.flush()
-      return value
-    })
+    return work(joined)
   }
 
   insideTransaction(): boolean {
