@@ -38,20 +38,26 @@ const zombies = async (program: string): Promise<readonly Partial<Audit>[]> => {
   return found.length === 0 ? [] : [Object.fromEntries(found)]
 }
 
+const claim = 'claim(subscription: Subscription, envelopes: readonly Envelope[]): ClaimStatus[] {'
+
 const mutants: readonly Mutant[] = [
   {
     without: 'the inbox answer: what was seen is called new',
     file: 'database/sqlite/inbox-store.ts',
-    from: "if (status === 'seen') return 'seen'",
-    to: "if (status === 'seen') return 'new'",
+    from: claim,
+    to: `claim(subscription: Subscription, envelopes: readonly Envelope[]): ClaimStatus[] {
+    return this.recorded(subscription, envelopes).map(() => 'new')
+  }
+
+  recorded(subscription: Subscription, envelopes: readonly Envelope[]): ClaimStatus[] {`,
     run: repeats,
     breaks: 'appliedTwice',
   },
   {
     without: 'the inbox insert',
     file: 'database/sqlite/inbox-store.ts',
-    from: 'this.#windows.claim(subscription.topic, subscription.group, envelope, subscription.topic)',
-    to: "'new' as string",
+    from: claim,
+    to: `${claim} if (envelopes.length > 0) return envelopes.map(() => 'new')`,
     run: repeats,
     breaks: 'appliedTwice',
   },
@@ -74,8 +80,8 @@ const mutants: readonly Mutant[] = [
   {
     without: 'the identity check of publish',
     file: 'database/sqlite/log-store.ts',
-    from: "const status = this.#windows.claim(record.name, '', envelope, record.name)",
-    to: "const status = 'new' as string",
+    from: "this.#windows.claim(record.name, '', envelopes)",
+    to: "envelopes.map((): IdentityStatus => 'new')",
     run: republishes,
     breaks: 'acceptedTwice',
   },
