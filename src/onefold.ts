@@ -493,9 +493,13 @@ class OnefoldApp<Tx> implements App<Tx> {
     await this.#relay?.stop()
     await this.#maintenance?.stop()
     for (const consumer of this.#consumers) consumer.context.watchdog?.[Symbol.dispose]()
-    if (wasStarted) await this.#ownership.stop()
-    await this.#broker.close()
-    await this.#database.close()
+    try {
+      if (wasStarted) await this.#ownership.stop()
+    } finally {
+      // Also when the disk fails just then: what was not released is taken over, and nothing stays open here.
+      await this.#broker.close()
+      await this.#database.close()
+    }
   }
 
   #report(event: AppEvent): void {
