@@ -14,6 +14,8 @@ import { PublishRefused } from './strategy.ts'
 
 /** A batch's transaction is committed after this long even when messages are left: others want the lock too. */
 const commitAfterMs = 30
+/** Up to this many share a commit with other partitions' without ado. */
+const fewMessages = 16
 /** Identities are recorded this many at a time, so that those not reached are not recorded. */
 const claimSlice = 64
 
@@ -50,8 +52,11 @@ export class ApplyStrategy implements Strategy {
     let together = true
     while (rest.length > 0) {
       try {
-        const tally = await commitUnderLease(this.#context, state, (session) =>
-          this.#transaction(session, state, rest, { together }),
+        const tally = await commitUnderLease(
+          this.#context,
+          state,
+          (session) => this.#transaction(session, state, rest, { together }),
+          { nested: rest.length > fewMessages },
         )
         this.#adopt(state, tally)
         rest = rest.slice(tally.done)

@@ -19,7 +19,7 @@ export async function commitUnderLease<R>(
   context: ConsumerContext,
   state: PartitionState,
   work: (session: Session<unknown>) => Awaitable<R>,
-  options: { readonly alone?: boolean } = {},
+  options: { readonly alone?: boolean; readonly nested?: boolean } = {},
 ): Promise<R> {
   const { database, runtime, subscription } = context
   const what = `consume ${subscription.topic}/${subscription.group}`
@@ -34,7 +34,7 @@ export async function commitUnderLease<R>(
           if (guarded !== undefined) await guarded
           return work(session)
         },
-        { what, alone: options.alone ?? false },
+        { what, alone: options.alone ?? false, nested: options.nested ?? false },
       )
     } catch (error) {
       if (error instanceof PublishRefused) throw error

@@ -18,6 +18,8 @@ export class Consumer {
   readonly #loops = new Set<PartitionLoop>()
   readonly #stop = new AbortController()
   readonly #handlers = new Set<AbortController>()
+  #assigned = false
+  #startedMs = 0
   readonly #running = new Set<Promise<void>>()
   #subscribed: Promise<void> | undefined
   #gate: PromiseWithResolvers<void> | undefined
@@ -32,6 +34,7 @@ export class Consumer {
   }
 
   async start(): Promise<void> {
+    this.#startedMs = this.context.runtime.monotonicMs()
     const { database, subscription, settings, topic, broker } = this.context
     await database.write(
       (session) => session.groups.declare(subscription, { startFrom: settings.startFrom, semantics: settings.semantics }),
@@ -53,6 +56,9 @@ export class Consumer {
 
   /** True when nothing is under way here. */
   async idle(): Promise<boolean> {
+    // A broker that has not assigned anything yet may still; one that has not for a whole lease has nothing for us.
+    const { runtime, ownership } = this.context
+    if (!this.#assigned && runtime.monotonicMs() - this.#startedMs < ownership.leaseMs) return false
     for (const loop of this.#loops) if (!(await loop.idle())) return false
     return true
   }
@@ -118,6 +124,7 @@ export class Consumer {
         await assignment.released()
         continue
       }
+      this.#assigned = true
       const handlers = new AbortController()
       const loop = new PartitionLoop({
         context: this.context,

@@ -62,10 +62,12 @@ export class PartitionLoop {
     const { partition, revoked, lost } = this.#assignment
     const end = AbortSignal.any([this.#stop, revoked])
     const lose = (): void => this.#handlers.abort()
+    let taken: Lease | undefined
     try {
-      const lease =
-        this.#assignment.lease ??
-        (await ownership.take(`${subscription.topic}/${subscription.group}/${partition}`, { force: true }))
+      // A broker elsewhere says whose turn it is; what fences our commits is a lease in our own database.
+      if (this.#assignment.lease === undefined)
+        taken = await ownership.take(`${subscription.topic}/${subscription.group}/${partition}`, { force: true })
+      const lease = this.#assignment.lease ?? taken
       if (lease === undefined) return
       const state: PartitionState = {
         partition,
@@ -135,6 +137,7 @@ export class PartitionLoop {
     } finally {
       this.#busy = false
       lost.removeEventListener('abort', lose)
+      if (taken !== undefined) await ownership.release(taken).catch(() => undefined)
       await this.#assignment.released().catch(() => undefined)
       this.#context.report({ kind: 'released', partition, message: 'released' })
     }

@@ -79,6 +79,11 @@ export interface Session<Tx> extends Stores {
 export interface WriteOptions {
   /** Not to share the commit with other work of this process (user code that must not run twice). */
   readonly alone?: boolean
+  /**
+   * It makes many savepoints of its own: it shares the commit only with what comes after it. (A savepoint around others
+   * keeps a copy of every page they touch until it ends.)
+   */
+  readonly nested?: boolean
   /** Stops waiting for the lock; work that has begun is not interrupted. */
   readonly signal?: AbortSignal | undefined
   /** What is being written, for the error when the wait for the lock ends: 'publish', 'apply payments/ledger'. */

@@ -9,7 +9,7 @@ import type { Lease, Owner } from './ownership-store.ts'
 export class Ownership {
   readonly #database: Database<unknown>
   readonly #runtime: Runtime
-  readonly #leaseMs: number
+  readonly leaseMs: number
   readonly #memberships = new Set<string>()
   readonly #onEvicted = new Set<() => void>()
   #owner: bigint | undefined
@@ -20,12 +20,12 @@ export class Ownership {
   constructor(database: Database<unknown>, runtime: Runtime, leaseMs: number) {
     this.#database = database
     this.#runtime = runtime
-    this.#leaseMs = leaseMs
+    this.leaseMs = leaseMs
   }
 
   /** How often assignments are looked over: often enough that a killed neighbour's work goes on at once. */
   get tickMs(): number {
-    return Math.min(250, Math.max(20, this.#leaseMs / 10))
+    return Math.min(250, Math.max(20, this.leaseMs / 10))
   }
 
   start(): Promise<void> {
@@ -35,7 +35,7 @@ export class Ownership {
 
   async #start(): Promise<void> {
     await this.#enroll()
-    this.#beat = this.#runtime.every(this.#leaseMs / 4, () => void this.#renew())
+    this.#beat = this.#runtime.every(this.leaseMs / 4, () => void this.#renew())
   }
 
   /** Called when others have declared this process gone: every lease it held is lost. */
@@ -77,7 +77,7 @@ export class Ownership {
       (session) =>
         session.ownership.take(name, this.#id, {
           nowMs,
-          untilMs: nowMs + this.#leaseMs,
+          untilMs: nowMs + this.leaseMs,
           gone: [...(options.gone ?? []), this.#id],
           force: options.force ?? false,
         }),
@@ -119,7 +119,7 @@ export class Ownership {
     this.#owner = await this.#database.write(
       async (session) => {
         await session.ownership.evict(gone)
-        const owner = await session.ownership.enroll(this.#runtime.process, { nowMs, untilMs: nowMs + this.#leaseMs })
+        const owner = await session.ownership.enroll(this.#runtime.process, { nowMs, untilMs: nowMs + this.leaseMs })
         await session.ownership.join(owner, [...this.#memberships])
         return owner
       },
@@ -132,7 +132,7 @@ export class Ownership {
     this.#renewing = true
     try {
       const renewed = await this.#database.write(
-        (session) => session.ownership.renew(this.#id, this.#runtime.wallMs() + this.#leaseMs),
+        (session) => session.ownership.renew(this.#id, this.#runtime.wallMs() + this.leaseMs),
         { what: 'renew leases' },
       )
       if (!renewed && this.#owner !== undefined) {

@@ -12,7 +12,8 @@ const maxReadBytes = 4 * 1024 * 1024
 export class LogAssignment implements Assignment {
   readonly subscription: Subscription
   readonly partition: string
-  readonly lease: Lease
+  /** Only over the app's own database: a lease in another one cannot fence commits in the app's. */
+  readonly lease: Lease | undefined
   readonly revoked: AbortSignal
   readonly lost: AbortSignal
   readonly #revoke = new AbortController()
@@ -21,6 +22,7 @@ export class LogAssignment implements Assignment {
   readonly #wakeups: Wakeups
   readonly #ownership: Ownership
   readonly #acknowledges: boolean
+  readonly #lease: Lease
   readonly #onReleased: () => void
   readonly #outstanding = new Set<bigint>()
   #again: Delivery[] = []
@@ -45,9 +47,14 @@ export class LogAssignment implements Assignment {
     this.#position = options.position
     this.subscription = options.subscription
     this.partition = options.partition
-    this.lease = options.lease
+    this.#lease = options.lease
+    this.lease = options.acknowledges ? undefined : options.lease
     this.revoked = this.#revoke.signal
     this.lost = this.#lose.signal
+  }
+
+  get epoch(): bigint {
+    return this.#lease.epoch
   }
 
   revoke(): void {
@@ -91,10 +98,10 @@ export class LogAssignment implements Assignment {
     const acknowledged = oldest === undefined ? this.#position : oldest - 1n
     await this.#database.write(
       async (session) => {
-        await session.ownership.guard(this.lease)
+        await session.ownership.guard(this.#lease)
         await session.checkpoints.advance(this.subscription, this.partition, { offset: acknowledged, applied: 0, suppressed: 0 })
       },
-      { what: `acknowledge ${this.lease.name}` },
+      { what: `acknowledge ${this.#lease.name}` },
     )
   }
 
@@ -106,7 +113,7 @@ export class LogAssignment implements Assignment {
   async released(): Promise<void> {
     this.revoke()
     try {
-      await this.#ownership.release(this.lease)
+      await this.#ownership.release(this.#lease)
     } finally {
       this.#onReleased()
     }

@@ -74,7 +74,7 @@ export class PartitionAssigner {
       const held = this.#held.get(partition)
       const mine = ownership.isMe(memberFor(live, this.#membership, partition)?.id)
       if (held !== undefined) {
-        if (lease?.epoch !== held.lease.epoch) held.lose()
+        if (lease?.epoch !== held.epoch) held.lose()
         else if (!mine) held.revoke()
       } else if (
         mine &&

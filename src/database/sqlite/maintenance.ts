@@ -117,6 +117,10 @@ function retirable(
     // Without any group nobody has applied anything: all is kept.
     if (slowest === null || slowest <= tail) continue
     const base = partition * offsetSpan
+    const first = stores.statements
+      .sql('select time_ms from {p}log where position > ? and position <= ? order by position limit 1')
+      .get<{ time_ms: number }>(base + tail, base + slowest)
+    if (first === undefined || first.time_ms >= options.nowMs - retentionMs) continue
     const rows = stores.statements
       .sql('select position, time_ms from {p}log where position > ? and position <= ? order by position limit ?')
       .all<{ position: number; time_ms: number }>(base + tail, base + slowest, rangeRows)

@@ -5,7 +5,7 @@ import { isThenable } from '../../message.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { WriteOptions } from '../database.ts'
 import type { SqliteConnection } from './connection.ts'
-import { commitUnknown, explainError, isBusy, isConstraint } from './errors.ts'
+import { commitUnknown, explainError, isBusy, isConstraint, transactionEnded } from './errors.ts'
 
 /** A shared transaction takes no further work after this long: other processes want the lock too. */
 const shareMs = 20
@@ -36,6 +36,7 @@ export interface QueueSession {
 interface Unit<S> {
   readonly work: (session: S) => Awaitable<unknown>
   readonly alone: boolean
+  readonly nested: boolean
   readonly what: string
   readonly signal: AbortSignal | undefined
   readonly resolve: (value: unknown) => void
@@ -49,7 +50,7 @@ export interface LockWaits {
 
 /**
  * All writes of a process to one file pass here, one transaction at a time. Units that wait together share one commit
- * (group commit), each inside a savepoint of its own. A unit that breaks the shared transaction loses only its own
+ * (group commit), all but the first inside a savepoint of its own. A unit that breaks the shared transaction loses only its own
  * work: the others run again without it.
  */
 export class WriteQueue<S extends QueueSession> {
@@ -77,6 +78,7 @@ export class WriteQueue<S extends QueueSession> {
       this.#units.push({
         work,
         alone: options.alone ?? false,
+        nested: options.nested ?? false,
         what: options.what,
         signal: options.signal,
         resolve: resolve as (value: unknown) => void,
@@ -180,11 +182,16 @@ export class WriteQueue<S extends QueueSession> {
     for (;;) {
       const unit = this.#units.shift()
       if (unit === undefined) break
+      const bare = done.length === 0 && failed.length === 0
       try {
-        const value = this.#runUnit(unit)
+        const value = this.#runUnit(unit, bare)
         done.push({ unit, value: isThenable(value) ? await value : value })
+        if (!this.#connection().inTransaction) throw transactionEnded()
       } catch (error) {
+        if (done.at(-1)?.unit === unit) done.pop()
         failed.push({ unit, error })
+        // Without a savepoint around it, undoing the first unit is undoing all: there is nothing else yet.
+        if (bare) break
         if (!this.#connection().inTransaction) {
           // The transaction is gone and with it the neighbours' work: they go again, before anything newer.
           this.#session.rolledBack()
@@ -194,7 +201,8 @@ export class WriteQueue<S extends QueueSession> {
         }
       }
       const next = this.#units[0]
-      if (next === undefined || unit.alone || next.alone || this.#runtime.monotonicMs() - startedMs > shareMs) break
+      if (next === undefined || unit.alone || next.alone || next.nested || this.#runtime.monotonicMs() - startedMs > shareMs)
+        break
     }
     // A unit that failed has been undone to its savepoint: without any that succeeded there is nothing to commit.
     if (done.length === 0) this.#rollback()
@@ -214,12 +222,15 @@ export class WriteQueue<S extends QueueSession> {
     for (const { unit, error } of failed) unit.reject(error)
   }
 
-  #runUnit(unit: Unit<S>): Awaitable<unknown> {
+  /** `bare`: the first unit of a transaction needs no savepoint around it. */
+  #runUnit(unit: Unit<S>, bare: boolean): Awaitable<unknown> {
     const scope = { open: true }
     this.#synchronous = true
     let result: Awaitable<unknown>
     try {
-      result = this.#inside.run(scope, () => this.#session.savepoint(() => unit.work(this.#session)))
+      result = this.#inside.run(scope, () =>
+        bare ? unit.work(this.#session) : this.#session.savepoint(() => unit.work(this.#session)),
+      )
     } finally {
       this.#synchronous = false
       if (!isThenable(result)) scope.open = false
