@@ -280,7 +280,13 @@ export class SqliteDatabase implements Database<SqliteTx> {
       }
     }
     const writer = openNodeSqlite(file, { readOnly: false })
-    this.#configure(writer, file)
+    try {
+      this.#configure(writer, file)
+      makeDurable(writer, file)
+    } catch (error) {
+      writer.close()
+      throw error
+    }
     this.#writer = writer
     opened.session.reopened(writer)
     opened.reader.statements.connection = this.#openReader(writer)
@@ -448,6 +454,27 @@ export class SqliteDatabase implements Database<SqliteTx> {
     if (this.#opened === undefined) throw new OnefoldError('APP_STOPPED', 'the database is not open.', { retry: 'never' })
     return this.#opened
   }
+}
+
+/**
+ * After a failed sync the kernel may hold log pages as clean that the disk never got, and a later sync says nothing of
+ * them (Rebello et al., "Can Applications Recover from fsync Failures?", 2020). What recovery finds in the log is trusted
+ * only once a checkpoint has written it to the database file anew and synced that.
+ *
+ * @throws OnefoldError `DATABASE_IO` when a reader elsewhere keeps the checkpoint from finishing: tried again at next use.
+ */
+function makeDurable(writer: SqliteConnection, file: string): void {
+  const result = writer.prepare('pragma wal_checkpoint(passive)').get<{ busy: number; log: number; checkpointed: number }>()
+  if (result !== undefined && result.busy === 0 && result.checkpointed >= result.log) return
+  throw new OnefoldError(
+    'DATABASE_IO',
+    `database ${file}: a sync failed, and what the log holds could not be written anew yet.`,
+    {
+      outcome: 'unknown',
+      retry: 'later',
+      details: { file },
+    },
+  )
 }
 
 function isBetterSqlite3Connection(target: string | SqliteConnection): target is SqliteConnection {

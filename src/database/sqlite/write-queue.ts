@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { OnefoldError } from '../../errors.ts'
+import { isOnefoldError, OnefoldError } from '../../errors.ts'
 import type { Awaitable } from '../../message.ts'
 import { isThenable } from '../../message.ts'
 import type { Runtime } from '../../runtime.ts'
@@ -189,7 +189,8 @@ export class WriteQueue<S extends QueueSession> {
         if (!this.#connection().inTransaction) throw transactionEnded()
       } catch (error) {
         if (done.at(-1)?.unit === unit) done.pop()
-        failed.push({ unit, error })
+        const gone = bare && !this.#connection().inTransaction && !isOnefoldError(error, 'TRANSACTION_ENDED')
+        failed.push({ unit, error: gone ? transactionEnded(error) : error })
         // Without a savepoint around it, undoing the first unit is undoing all: there is nothing else yet.
         if (bare) break
         if (!this.#connection().inTransaction) {
