@@ -454,7 +454,7 @@ class OnefoldApp<Tx> implements App<Tx> {
   async #isIdle(): Promise<boolean> {
     if (this.#queue.size > 0) return false
     for (const consumer of this.#consumers) {
-      if (!(await consumer.idle())) return false
+      if (!(await consumer.idle({ brokerIsDatabase: this.#ownBroker }))) return false
       const { topic, group } = consumer.context.subscription
       if (!this.#ownBroker) continue
       // Also what no loop here has been given yet counts.

@@ -264,7 +264,11 @@ export class SqliteDatabase implements Database<SqliteTx> {
     }
   }
 
-  /** After a COMMIT whose outcome is unknown, only a new connection reads what the file really holds. */
+  /**
+   * After a COMMIT whose outcome is unknown, only a new connection knows nothing wrong. The reader stays open until it has
+   * a successor: as long as one connection has the log's index, what the failed COMMIT left in the log stays unseen, and the
+   * repeat writes over it.
+   */
   #reopen(file: string): void {
     const opened = this.#opened
     if (opened === undefined || typeof this.#target !== 'string') {
@@ -272,26 +276,26 @@ export class SqliteDatabase implements Database<SqliteTx> {
       return
     }
     this.#broken = true
-    for (const connection of [opened.reader.statements.connection, this.#writer]) {
-      try {
-        connection?.close()
-      } catch {
-        // It was closed, or beyond it.
-      }
+    try {
+      this.#writer?.close()
+    } catch {
+      // It was closed, or beyond it.
     }
     const writer = openNodeSqlite(file, { readOnly: false })
     try {
       this.#configure(writer, file)
-      makeDurable(writer, file)
     } catch (error) {
       writer.close()
       throw error
     }
+    const before = opened.reader.statements.connection
+    const reader = this.#openReader(writer)
     this.#writer = writer
     opened.session.reopened(writer)
-    opened.reader.statements.connection = this.#openReader(writer)
+    opened.reader.statements.connection = reader
     opened.reader.forgetAll()
-    opened.changes.open(opened.reader.statements.connection)
+    opened.changes.open(reader)
+    before.close()
     this.#broken = false
   }
 
@@ -454,27 +458,6 @@ export class SqliteDatabase implements Database<SqliteTx> {
     if (this.#opened === undefined) throw new OnefoldError('APP_STOPPED', 'the database is not open.', { retry: 'never' })
     return this.#opened
   }
-}
-
-/**
- * After a failed sync the kernel may hold log pages as clean that the disk never got, and a later sync says nothing of
- * them (Rebello et al., "Can Applications Recover from fsync Failures?", 2020). What recovery finds in the log is trusted
- * only once a checkpoint has written it to the database file anew and synced that.
- *
- * @throws OnefoldError `DATABASE_IO` when a reader elsewhere keeps the checkpoint from finishing: tried again at next use.
- */
-function makeDurable(writer: SqliteConnection, file: string): void {
-  const result = writer.prepare('pragma wal_checkpoint(passive)').get<{ busy: number; log: number; checkpointed: number }>()
-  if (result !== undefined && result.busy === 0 && result.checkpointed >= result.log) return
-  throw new OnefoldError(
-    'DATABASE_IO',
-    `database ${file}: a sync failed, and what the log holds could not be written anew yet.`,
-    {
-      outcome: 'unknown',
-      retry: 'later',
-      details: { file },
-    },
-  )
 }
 
 function isBetterSqlite3Connection(target: string | SqliteConnection): target is SqliteConnection {
