@@ -56,7 +56,8 @@ export class Consumer {
 
   /** True when nothing is under way here. */
   async idle(options: { readonly brokerIsDatabase: boolean }): Promise<boolean> {
-    // In the database one can see what waits, whoever it is assigned to. A broker elsewhere that has not assigned anything yet may still; one that has not for a whole lease has nothing for us.
+    // In the database one can see what waits, whoever it is assigned to. A broker elsewhere that has not assigned
+    // anything yet may still; one that has not for a whole lease has nothing for us.
     const { runtime, ownership } = this.context
     if (!options.brokerIsDatabase && !this.#assigned && runtime.monotonicMs() - this.#startedMs < ownership.leaseMs) return false
     for (const loop of this.#loops) if (!(await loop.idle())) return false

@@ -1,0 +1,128 @@
+import { describe, expect, test } from 'vitest'
+import { topic } from '../../../src/index.ts'
+import { ShiftedRuntime } from '../../support/shifted-runtime.ts'
+import { TemporaryFile } from '../../support/temporary.ts'
+import { sleep, until } from '../../support/until.ts'
+
+const hourMs = 3_600_000
+const notes = topic<number>('notes', { partitions: 1 })
+const items = (from: number, to: number, prefix = 'id') =>
+  Array.from({ length: to - from }, (_, index) => ({ data: from + index, id: `${prefix}-${from + index}` }))
+
+interface Generation {
+  readonly generation: number
+  readonly rows: number
+  readonly sealed: number
+  readonly filtered: number
+}
+const generations = (file: TemporaryFile) =>
+  file.rows<Generation>(
+    'select generation, rows, sealed_ms is not null as sealed, filter is not null as filtered from onefold_generation order by generation',
+  )
+const statuses = async (app: ReturnType<TemporaryFile['app']>, all: { data: number; id: string }[]) =>
+  new Set((await app.publishMany(notes, all)).map((receipt) => receipt.status))
+
+describe('a window that has grown past one generation', () => {
+  test('rotates, filters what is sealed, and recognises duplicates of every generation, also after a restart and in another app', {
+    timeout: 30_000,
+  }, async () => {
+    const file = new TemporaryFile('')
+    const app = file.app()
+    await app.start()
+    await app.publishMany(notes, items(0, 70_000))
+    expect(generations(file)).toMatchObject([{ sealed: 1 }, { sealed: 0 }])
+    await until(() => generations(file)[0]?.filtered === 1, 'the filter', 5_000)
+    const sample = [...items(0, 300), ...items(65_000, 66_200), ...items(69_700, 70_000)]
+    expect(await statuses(app, sample)).toEqual(new Set(['duplicate']))
+    await app.stop()
+    const next = file.app()
+    expect(await statuses(next, sample)).toEqual(new Set(['duplicate']))
+    expect(await statuses(file.app(), sample)).toEqual(new Set(['duplicate']))
+    expect(await statuses(next, items(70_000, 70_100))).toEqual(new Set(['accepted']))
+    expect((await next.status()).dedupWindows).toMatchObject([{ name: 'notes', ids: 70_100, generations: 2 }])
+    expect(file.column('select count(*) from onefold_log')).toEqual([70_100])
+  })
+
+  test('is bounded by size: the oldest generation goes when the newer ones hold maxIds', { timeout: 30_000 }, async () => {
+    const file = new TemporaryFile('')
+    const app = file.app({ dedupWindow: { maxIds: 1_000 } })
+    await app.publishMany(notes, items(0, 65_536))
+    await app.start()
+    await app.publishMany(notes, items(65_536, 66_400))
+    await sleep(600)
+    expect(generations(file)).toHaveLength(2)
+    await app.publishMany(notes, items(66_400, 66_600))
+    await until(
+      () => generations(file).length === 1,
+      () => JSON.stringify(generations(file)),
+      8_000,
+    )
+    expect(file.column<number>('select count(*) from onefold_identity')[0]).toBe(1_064)
+    expect(await statuses(app, items(66_000, 66_010))).toEqual(new Set(['duplicate']))
+    expect(await statuses(app, items(0, 1))).toEqual(new Set(['accepted']))
+  })
+})
+
+describe('a window bounded by time', () => {
+  const open = (clock: ShiftedRuntime, file: TemporaryFile) =>
+    file.app({ runtime: clock.runtime, dedupWindow: { ms: 8 * hourMs } })
+  /** Housekeeping looks every quarter of a second. */
+  const housekeeping = (): Promise<void> => sleep(700)
+
+  test('forgets what is older than the window by both clocks, a generation at a time', async () => {
+    const file = new TemporaryFile('')
+    const clock = new ShiftedRuntime()
+    const app = open(clock, file)
+    await app.publishMany(notes, items(0, 10))
+    await app.start()
+    clock.pass(2 * hourMs)
+    await until(() => generations(file).length === 2, 'the first to be sealed')
+    await app.publishMany(notes, items(10, 20))
+    clock.pass(7 * hourMs)
+    await until(
+      () => file.column<number>('select observed_ms from onefold_generation order by generation')[0]! >= 7 * hourMs,
+      'the time to be noted',
+    )
+    expect(await statuses(app, items(0, 20))).toEqual(new Set(['duplicate']))
+    clock.pass(2 * hourMs)
+    await until(() => !generations(file).some((each) => each.generation === 1), 'the first to go')
+    expect(await statuses(app, items(0, 1))).toEqual(new Set(['accepted']))
+    expect(await statuses(app, items(10, 20))).toEqual(new Set(['duplicate']))
+  })
+
+  test('a wall clock that jumps ahead by a year, or back, makes it forget nothing', async () => {
+    const file = new TemporaryFile('')
+    const clock = new ShiftedRuntime()
+    const app = open(clock, file)
+    await app.publishMany(notes, items(0, 10))
+    await app.start()
+    clock.pass(2 * hourMs)
+    await until(() => generations(file).length === 2, 'the first to be sealed')
+    clock.wallAheadMs += 365 * 24 * hourMs
+    await housekeeping()
+    clock.pass(61_000)
+    await housekeeping()
+    expect(await statuses(app, items(0, 10))).toEqual(new Set(['duplicate']))
+    clock.wallAheadMs -= 2 * 365 * 24 * hourMs
+    await housekeeping()
+    clock.pass(61_000)
+    await housekeeping()
+    expect(await statuses(app, items(0, 10))).toEqual(new Set(['duplicate']))
+  })
+
+  test('time in which nobody was running does not count: after a long stop repeats are still recognised', async () => {
+    const file = new TemporaryFile('')
+    const clock = new ShiftedRuntime()
+    const app = open(clock, file)
+    await app.publishMany(notes, items(0, 10))
+    await app.start()
+    clock.pass(2 * hourMs)
+    await until(() => generations(file).length === 2, 'the first to be sealed')
+    await app.stop()
+    clock.wallAheadMs += 30 * 24 * hourMs
+    const next = open(clock, file)
+    await next.start()
+    await housekeeping()
+    expect(await statuses(next, items(0, 10))).toEqual(new Set(['duplicate']))
+  })
+})
