@@ -3,7 +3,8 @@ import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { bodyDigest, toCanonicalJson } from '../src/canonical-json.ts'
-import { isOnefoldError, type OnefoldError } from '../src/errors.ts'
+import type { OnefoldError } from '../src/errors.ts'
+import { isOnefoldError } from '../src/errors.ts'
 
 /** The rule said as plainly as possible, to compare the quick one with. */
 function referenceCanonicalJson(value: unknown): string {
