@@ -31,13 +31,17 @@ export async function backupDatabase(options: {
   const snapshot = new DatabaseSync(source, { readOnly: true, timeout: 1_000 })
   try {
     snapshot.exec(`begin; select count(*) from ${prefix}meta`)
-    await nodeBackup(snapshot, partial, {
+    signal?.throwIfAborted()
+    const pages = await nodeBackup(snapshot, partial, {
       rate: pagesPerStep,
       progress: ({ totalPages, remainingPages }) => {
         options.onProgress?.(totalPages - remainingPages, totalPages)
         signal?.throwIfAborted()
       },
     })
+    // SQLite tells of what is left to do, so not of the last step, which may be the only one.
+    options.onProgress?.(pages, pages)
+    signal?.throwIfAborted()
     const copy = openNodeSqlite(partial, { readOnly: false })
     copy.exec(`pragma synchronous = full; begin immediate`)
     copy.prepare(`update ${prefix}meta set value = ? where name = 'incarnation'`).run(options.runtime.uuid())
