@@ -132,13 +132,28 @@ class OnefoldApp<Tx> implements App<Tx> {
     options: { readonly tx?: unknown; readonly signal?: AbortSignal } = {},
   ): Promise<Receipt[]> {
     if (options.tx === undefined) this.#refuseInside()
+    const { tx, signal } = options
     const results: (Receipt | OnefoldError)[] = []
     for (let from = 0; from < items.length; from += publishChunk) {
       const chunk = items.slice(from, from + publishChunk)
-      const settled = await Promise.allSettled(
-        chunk.map(({ data, ...rest }) => this.publish(topic, data as NoInfer<I>, { ...rest, ...options })),
-      )
-      for (const result of settled) results.push(result.status === 'fulfilled' ? result.value : asOnefoldError(result.reason))
+      if (tx !== undefined || signal !== undefined) {
+        const settled = await Promise.allSettled(
+          chunk.map(({ data, ...rest }) => this.publish(topic, data as NoInfer<I>, { ...rest, ...options })),
+        )
+        for (const result of settled) results.push(result.status === 'fulfilled' ? result.value : asOnefoldError(result.reason))
+        continue
+      }
+      if (this.#state === 'stopped') throw stopped()
+      // One promise for the chunk: a promise for each would cost more than its row.
+      const prepared = chunk.map((item): Awaitable<Envelope> | Error => {
+        try {
+          return this.#prepare(topic, item.data, item)
+        } catch (error) {
+          return asOnefoldError(error)
+        }
+      })
+      for (const result of await this.#queue.addMany(topic, prepared))
+        results.push(result instanceof Error ? asOnefoldError(result) : result)
     }
     if (results.some((result) => result instanceof Error)) throw new PublishIncompleteError(results)
     return results as Receipt[]

@@ -80,8 +80,8 @@ export interface WriteOptions {
   /** Not to share the commit with other work of this process (user code that must not run twice). */
   readonly alone?: boolean
   /**
-   * It makes many savepoints of its own: it shares the commit only with what comes after it. (A savepoint around others
-   * keeps a copy of every page they touch until it ends.)
+   * It makes many savepoints of its own and gets none around it: an outer one would keep a copy of every page they touch
+   * until it ends. When such work fails, its neighbours in the same commit run again.
    */
   readonly nested?: boolean
   /** Stops waiting for the lock; work that has begun is not interrupted. */

@@ -9,6 +9,7 @@ const maxBatch = 1_000
 
 interface Waiting {
   readonly envelope: Awaitable<Envelope>
+  readonly bytes: number
   readonly settle: (result: Receipt | Error) => void
 }
 
@@ -49,39 +50,64 @@ export class PublishQueue {
 
   /** Settles with the receipt, or with the error of this message alone. Messages of a topic keep the order of the calls. */
   add(topic: AnyTopic, envelope: Awaitable<Envelope>): Promise<Receipt> {
-    const bytes = isThenable(envelope) ? 0 : envelope.json.length
+    return new Promise<Receipt>((resolve, reject) => {
+      this.#enqueue(topic, envelope, (result) => {
+        if (result instanceof Error) reject(result)
+        else resolve(result)
+      })
+    })
+  }
+
+  #enqueue(topic: AnyTopic, envelope: Awaitable<Envelope>, settle: (result: Receipt | Error) => void): void {
+    const later = isThenable(envelope)
+    const bytes = later ? 0 : envelope.json.length
+    if (later) Promise.resolve(envelope).catch(() => undefined)
     if (this.#messages >= this.#limits.maxMessages || this.#bytes + bytes > this.#limits.maxBytes) {
-      const id = isThenable(envelope) ? undefined : envelope.id
-      if (isThenable(envelope)) Promise.resolve(envelope).catch(() => undefined)
-      return Promise.reject(
+      const id = later ? undefined : envelope.id
+      settle(
         new OnefoldError(
           'QUEUE_FULL',
           `${this.#messages} messages (${this.#bytes} bytes) are waiting to be published already; ${id ?? 'this one'} was not taken. Wait for earlier receipts, then repeat.`,
           { retry: 'later', details: { topic: topic.name, id, waiting: this.#messages } },
         ),
       )
+      return
     }
-    if (isThenable(envelope)) Promise.resolve(envelope).catch(() => undefined)
     this.#messages++
     this.#bytes += bytes
-    return new Promise<Receipt>((resolve, reject) => {
-      const settle = (result: Receipt | Error): void => {
-        this.#messages--
-        this.#bytes -= bytes
-        if (result instanceof Error) reject(result)
-        else resolve(result)
-      }
-      let queue = this.#topics.get(topic)
-      if (queue === undefined) {
-        queue = { topic, waiting: [], sending: false }
-        this.#topics.set(topic, queue)
-      }
-      queue.waiting.push({ envelope, settle })
-      if (!queue.sending) {
-        queue.sending = true
-        const started = queue
-        // After this turn: everything published in it is in the first batch already.
-        queueMicrotask(() => void this.#send(started))
+    let queue = this.#topics.get(topic)
+    if (queue === undefined) {
+      queue = { topic, waiting: [], sending: false }
+      this.#topics.set(topic, queue)
+    }
+    queue.waiting.push({ envelope, bytes, settle })
+    if (queue.sending) return
+    queue.sending = true
+    const started = queue
+    // After this turn: everything published in it is in the first batch already.
+    queueMicrotask(() => void this.#send(started))
+  }
+
+  #settle({ bytes, settle }: Waiting, result: Receipt | Error): void {
+    this.#messages--
+    this.#bytes -= bytes
+    settle(result)
+  }
+
+  /** Many at once: an answer for each, in order. Never rejects. */
+  addMany(topic: AnyTopic, envelopes: readonly (Awaitable<Envelope> | Error)[]): Promise<(Receipt | Error)[]> {
+    const results: (Receipt | Error)[] = new Array(envelopes.length)
+    let open = envelopes.length
+    if (open === 0) return Promise.resolve(results)
+    return new Promise((resolve) => {
+      for (let index = 0; index < envelopes.length; index++) {
+        const settle = (result: Receipt | Error): void => {
+          results[index] = result
+          if (--open === 0) resolve(results)
+        }
+        const envelope = envelopes[index] as Awaitable<Envelope> | Error
+        if (envelope instanceof Error) settle(envelope)
+        else this.#enqueue(topic, envelope, settle)
       }
     })
   }
@@ -101,11 +127,12 @@ export class PublishQueue {
           envelopes.push(isThenable(entry.envelope) ? await entry.envelope : entry.envelope)
           valid.push(entry)
         } catch (error) {
-          entry.settle(error instanceof Error ? error : new Error(String(error)))
+          this.#settle(entry, error instanceof Error ? error : new Error(String(error)))
         }
       }
       const results = envelopes.length === 0 ? [] : await this.#publish(queue.topic, envelopes)
-      for (let index = 0; index < valid.length; index++) valid[index]?.settle(results[index] as Receipt | OnefoldError)
+      for (let index = 0; index < valid.length; index++)
+        this.#settle(valid[index] as Waiting, results[index] as Receipt | OnefoldError)
     }
     queue.sending = false
     this.#topics.delete(queue.topic)

@@ -45,6 +45,9 @@ export class IdentityWindows {
   readonly #carried = new Map<number, number>()
   #version = -1
   #dirty = false
+  #sealed = false
+  /** Told once a generation that we sealed is committed: it wants its filter soon. */
+  onSealed: (() => void) | undefined
 
   constructor(statements: Statements, wallMs: () => number) {
     this.#statements = statements
@@ -110,6 +113,9 @@ export class IdentityWindows {
 
   committed(): void {
     this.#dirty = false
+    const sealed = this.#sealed
+    this.#sealed = false
+    if (sealed) this.onSealed?.()
   }
 
   /** Checks and records, in order. A repeat within one call is 'seen' like any other. */
@@ -126,20 +132,20 @@ export class IdentityWindows {
 
   /** The usual case in few statements: none is known. False: at least one is, and nothing has been recorded. */
   #claimAllNew(window: Window, chunk: readonly Envelope[]): boolean {
-    const rows: SqlValue[][] = []
+    const values: SqlValue[] = []
     for (const envelope of chunk) {
       if (envelope.sequence !== undefined) return false
       const key = idKey(envelope.id)
       for (const { filter } of window.sealed) if (filter === undefined || filter.mightContain(key)) return false
-      rows.push([window.current, this.#source(envelope.source), key, bodyDigest(envelope.json)])
+      values.push(window.current, this.#source(envelope.source), key, bodyDigest(envelope.json))
     }
     this.#dirty = true
     const savepoint = this.#statements.sql('savepoint onefold_claim')
     savepoint.run()
-    const allNew = this.#statements.insertRows(insertIdentity, 4, rows, onConflict) === rows.length
+    const allNew = this.#statements.insertRows(insertIdentity, 4, values, onConflict) === chunk.length
     if (!allNew) this.#statements.sql('rollback to onefold_claim').run()
     this.#statements.sql('release onefold_claim').run()
-    if (allNew) window.added += rows.length
+    if (allNew) window.added += chunk.length
     return allNew
   }
 
@@ -155,7 +161,7 @@ export class IdentityWindows {
       if (known !== undefined) return sameBytes(known, body) ? 'seen' : 'reused'
     }
     this.#dirty = true
-    if (this.#statements.insertRows(insertIdentity, 4, [[window.current, source, key, body]], onConflict) === 1) {
+    if (this.#statements.insertRows(insertIdentity, 4, [window.current, source, key, body], onConflict) === 1) {
       window.added++
       return 'new'
     }
@@ -259,6 +265,7 @@ export class IdentityWindows {
     this.#dirty = true
     this.#statements.sql('update {p}generation set sealed_ms = ? where generation = ?').run(this.#wallMs(), window.current)
     window.sealed.push({ generation: window.current, filter: undefined })
+    this.#sealed = true
     window.current = this.#open(window.window)
     this.#version = bumpWindowVersion(this.#statements)
   }

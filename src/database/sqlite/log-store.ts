@@ -80,15 +80,15 @@ export class SqliteLogStore implements LogStore {
   /** Gives messages their offsets. Their identities have been claimed. */
   write(record: SqliteTopicRecord, envelopes: readonly Envelope[]): void {
     // Partition by partition: rows that lie side by side are cheap to insert together.
-    const byPartition = new Map<number, SqlValue[][]>()
+    const byPartition = new Map<number, SqlValue[]>()
     for (const envelope of envelopes) {
       const partition = record.numbers[partitionOfEnvelope(envelope, record.partitions)] as number
-      let rows = byPartition.get(partition)
-      if (rows === undefined) {
-        rows = []
-        byPartition.set(partition, rows)
+      let values = byPartition.get(partition)
+      if (values === undefined) {
+        values = []
+        byPartition.set(partition, values)
       }
-      rows.push([
+      values.push(
         partition * offsetSpan + this.#heads.next(partition),
         envelope.source,
         envelope.id,
@@ -98,9 +98,9 @@ export class SqliteLogStore implements LogStore {
         envelope.timeMs,
         headersText(envelope.headers),
         envelope.json,
-      ])
+      )
     }
-    for (const rows of byPartition.values()) this.#statements.insertRows(insertMessage, 9, rows)
+    for (const values of byPartition.values()) this.#statements.insertRows(insertMessage, 9, values)
   }
 
   #schedule(record: SqliteTopicRecord, envelope: Envelope, dueMs: number): void {

@@ -13,11 +13,11 @@ export function nextFilter(reader: SqliteStores): { generation: number; filter: 
     .sql('select generation from {p}generation where sealed_ms is not null and filter is null order by generation limit 1')
     .get<{ generation: number }>()
   if (row === undefined) return undefined
-  const keys = reader.statements.sql('select key from {p}identity where generation = ?').all<{ key: Uint8Array }>(row.generation)
+  const keys = reader.statements.arrays('select key from {p}identity where generation = ?').all<[Uint8Array]>(row.generation)
   return {
     generation: row.generation,
     filter: BloomFilter.of(
-      keys.map((entry) => entry.key),
+      keys.map((entry) => entry[0]),
       keys.length,
     ).toBytes(),
   }

@@ -21,7 +21,7 @@ export class SqliteOutboxStore implements OutboxStore {
     this.#statements.insertRows(
       insertOutbox,
       11,
-      messages.map(({ envelope, cause }) => [topic, cause ?? null, nowMs, ...envelopeValues(topic, envelope)]),
+      messages.flatMap(({ envelope, cause }) => [topic, cause ?? null, nowMs, ...envelopeValues(topic, envelope)]),
     )
   }
 

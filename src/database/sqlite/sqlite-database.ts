@@ -158,7 +158,10 @@ export class SqliteDatabase implements Database<SqliteTx> {
       },
       reopen: () => this.#reopen(file),
     })
-    return { runtime, window, file, reader, session, queue, changes, lastObservedMs: runtime.monotonicMs() }
+    const opened = { runtime, window, file, reader, session, queue, changes, lastObservedMs: runtime.monotonicMs() }
+    // Whoever sealed a generation builds its filter at once: until then every new id has to be looked for in it.
+    session.windows.onSealed = () => runtime.defer(() => void this.#buildFilter(opened).catch(() => undefined))
+    return opened
   }
 
   #openReader(writer: SqliteConnection): SqliteConnection {
@@ -382,13 +385,17 @@ export class SqliteDatabase implements Database<SqliteTx> {
         { what: 'maintenance' },
       )
     }
-    const filter = maintenance.nextFilter(reader)
-    if (filter !== undefined) {
-      await opened.queue.run((session) => maintenance.storeFilter(session, filter), { what: 'maintenance' })
-      return true
-    }
+    if (await this.#buildFilter(opened)) return true
     if (!maintenance.hasWork(reader, options, window)) return false
     return opened.queue.run((session) => maintenance.step(session, options, window), { what: 'maintenance' })
+  }
+
+  async #buildFilter({ reader, queue }: Opened): Promise<boolean> {
+    if (this.#closed) return false
+    const filter = maintenance.nextFilter(reader)
+    if (filter === undefined) return false
+    await queue.run((session) => maintenance.storeFilter(session, filter), { what: 'maintenance' })
+    return true
   }
 
   /** Moves the log into the database, so that it starts over. Passive: waits for nobody and stops nobody. */

@@ -23,16 +23,17 @@ export class Statements {
 
   /**
    * Inserts many rows with as few statements as there is sense in: `head` is everything up to `values`, `tail` what comes
-   * after. Answers how many rows were changed.
+   * after; `values` holds the rows one after the other. Answers how many rows were changed.
    */
-  insertRows(head: string, columns: number, rows: readonly SqlValue[][], tail = ''): number {
+  insertRows(head: string, columns: number, values: SqlValue[], tail = ''): number {
     let changes = 0
     let from = 0
     for (const size of bulkSizes) {
-      while (rows.length - from >= size) {
-        const values = size === 1 ? (rows[from] as SqlValue[]) : rows.slice(from, from + size).flat()
-        changes += this.#bulk(head, columns, size, tail).run(...values).changes
-        from += size
+      const width = size * columns
+      while (values.length - from >= width) {
+        const part = values.length === width ? values : values.slice(from, from + width)
+        changes += this.#bulk(head, columns, size, tail).run(...part).changes
+        from += width
       }
     }
     return changes
@@ -51,6 +52,11 @@ export class Statements {
       bySize.set(size, text)
     }
     return this.connection.prepare(text)
+  }
+
+  /** Rows as arrays: for reading very many. */
+  arrays(text: string): SqliteStatement {
+    return this.connection.prepareArrays(text.replaceAll('{p}', this.prefix))
   }
 
   sql(text: string): SqliteStatement {

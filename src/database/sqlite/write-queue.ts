@@ -50,7 +50,7 @@ export interface LockWaits {
 
 /**
  * All writes of a process to one file pass here, one transaction at a time. Units that wait together share one commit
- * (group commit), all but the first inside a savepoint of its own. A unit that breaks the shared transaction loses only its own
+ * (group commit), each inside a savepoint of its own where it needs one. A unit that breaks the shared transaction loses only its own
  * work: the others run again without it.
  */
 export class WriteQueue<S extends QueueSession> {
@@ -182,28 +182,27 @@ export class WriteQueue<S extends QueueSession> {
     for (;;) {
       const unit = this.#units.shift()
       if (unit === undefined) break
-      const bare = done.length === 0 && failed.length === 0
+      // The first unit of a transaction, and one that makes savepoints of its own, has none around it.
+      const bare = unit.nested || (done.length === 0 && failed.length === 0)
       try {
         const value = this.#runUnit(unit, bare)
         done.push({ unit, value: isThenable(value) ? await value : value })
         if (!this.#connection().inTransaction) throw transactionEnded()
       } catch (error) {
         if (done.at(-1)?.unit === unit) done.pop()
-        const gone = bare && !this.#connection().inTransaction && !isOnefoldError(error, 'TRANSACTION_ENDED')
+        const inTransaction = this.#connection().inTransaction
+        const gone = bare && !inTransaction && !isOnefoldError(error, 'TRANSACTION_ENDED')
         failed.push({ unit, error: gone ? transactionEnded(error) : error })
-        // Without a savepoint around it, undoing the first unit is undoing all: there is nothing else yet.
-        if (bare) break
-        if (!this.#connection().inTransaction) {
-          // The transaction is gone and with it the neighbours' work: they go again, before anything newer.
-          this.#session.rolledBack()
+        if (bare || !inTransaction) {
+          // Undoing it undoes everything, the neighbours' work too: they go again, before anything newer.
+          this.#rollback()
           this.#units.unshift(...done.map((entry) => entry.unit))
           for (const entry of failed) entry.unit.reject(entry.error)
           return
         }
       }
       const next = this.#units[0]
-      if (next === undefined || unit.alone || next.alone || next.nested || this.#runtime.monotonicMs() - startedMs > shareMs)
-        break
+      if (next === undefined || unit.alone || next.alone || this.#runtime.monotonicMs() - startedMs > shareMs) break
     }
     // A unit that failed has been undone to its savepoint: without any that succeeded there is nothing to commit.
     if (done.length === 0) this.#rollback()
@@ -223,7 +222,6 @@ export class WriteQueue<S extends QueueSession> {
     for (const { unit, error } of failed) unit.reject(error)
   }
 
-  /** `bare`: the first unit of a transaction needs no savepoint around it. */
   #runUnit(unit: Unit<S>, bare: boolean): Awaitable<unknown> {
     const scope = { open: true }
     this.#synchronous = true
