@@ -267,6 +267,7 @@ class Acknowledger {
   readonly #results: readonly (Result | undefined)[]
   #acknowledged = 0
   #running: Promise<void> | undefined
+  #failure: unknown
 
   constructor(context: ConsumerContext, state: PartitionState, items: readonly Item[], results: readonly (Result | undefined)[]) {
     this.#context = context
@@ -281,12 +282,15 @@ class Acknowledger {
       this.#running = undefined
     })
     this.#running = run
-    // Reported by finish(), which tries again.
-    run.catch(() => undefined)
+    run.catch((error) => {
+      this.#failure ??= error
+    })
   }
 
   async finish(): Promise<void> {
     await this.#running?.catch(() => undefined)
+    // Refused once, refused for good: the partition is somebody else's.
+    if (this.#failure !== undefined) throw this.#failure
     await this.#run()
   }
 

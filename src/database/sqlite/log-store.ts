@@ -12,6 +12,9 @@ import type { Statements } from './statements.ts'
 import type { SqliteTopicRecord, SqliteTopicStore } from './topic-store.ts'
 
 const readMessages = `select position, ${envelopeSelect} from {p}log where position > ? and position < ? order by position limit ?`
+/** Rows per query of a read: the first few show how large they are. */
+const firstRows = 4
+const mostRows = 128
 const insertMessage = `insert into {p}log (position, ${envelopeColumns})`
 
 /** Where a message of a topic goes: its key decides, and its id where it has none. */
@@ -26,8 +29,6 @@ export class SqliteLogStore implements LogStore {
   readonly #touched: Set<string>
   readonly #wallMs: () => number
   readonly #appended: () => void
-  /** Of the rows read last; large at first, so that the first read is a short one. */
-  #bytesPerRow = 64 * 1024
 
   constructor(options: {
     statements: Statements
@@ -115,20 +116,20 @@ export class SqliteLogStore implements LogStore {
     if (number === undefined) return []
     const base = number * offsetSpan
     const deliveries: Delivery[] = []
-    // As many rows as `maxBytes` should hold, judged by those read last, and always one.
-    const rows = this.#statements
-      .sql(readMessages)
-      .all<EnvelopeRow & { position: number }>(
-        base + Number(after),
-        base + offsetSpan,
-        Math.max(1, Math.min(limit, Math.floor(maxBytes / this.#bytesPerRow))),
-      )
+    // A few rows, then more at a time: all at once is quick, but the next ones may be as large as a message can be.
+    let position = base + Number(after)
     let bytes = 0
-    for (const row of rows) {
-      deliveries.push({ envelope: envelopeOf(topic, row), offset: BigInt(row.position - base), redelivered: 'unknown' })
-      bytes += row.data.length
+    for (let size = firstRows; deliveries.length < limit && bytes < maxBytes; size = Math.min(mostRows, size * 2)) {
+      const expected = deliveries.length === 0 ? size : Math.ceil(((maxBytes - bytes) * deliveries.length) / Math.max(1, bytes))
+      const asked = Math.min(size, expected, limit - deliveries.length)
+      const rows = this.#statements.sql(readMessages).all<EnvelopeRow & { position: number }>(position, base + offsetSpan, asked)
+      for (const row of rows) {
+        deliveries.push({ envelope: envelopeOf(topic, row), offset: BigInt(row.position - base), redelivered: 'unknown' })
+        bytes += row.data.length
+        position = row.position
+      }
+      if (rows.length < asked) break
     }
-    if (rows.length > 0) this.#bytesPerRow = Math.max(64, bytes / rows.length)
     return deliveries
   }
 
