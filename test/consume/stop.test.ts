@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { topic } from '../../src/index.ts'
 import { TemporaryFile } from '../support/temporary.ts'
@@ -84,6 +85,8 @@ test('what was published before stop is durable, also when stop is called in the
   const publishing = Promise.all(some(50).map(({ data }) => app.publish(steps, data)))
   await app.stop()
   expect((await publishing).map((receipt) => receipt.status)).toEqual(Array(50).fill('accepted'))
+  // The last connection takes the log with it: nothing was opened behind the back of stop().
+  expect(existsSync(`${file.path}-wal`)).toBe(false)
   expect(file.column('select count(*) from onefold_log')).toEqual([50])
 })
 

@@ -198,3 +198,36 @@ test('publishes that share the commit with a transaction ended by user SQL are a
   expect(receipts.slice(0, 20).map((receipt) => receipt?.status)).toEqual(Array(20).fill('accepted'))
   expect(file.column('select count(*) from onefold_log')).toEqual([20])
 })
+
+test('partitions that share a commit: the one whose message ends it costs the others nothing', async () => {
+  const file = new TemporaryFile(tables)
+  const app = file.app()
+  const wide = topic<Order>('orders', { partitions: 8, id: (order) => order.id, key: (order) => order.id })
+  app.consume(wide, {
+    group: 'g',
+    maxAttempts: 1,
+    apply: (order, { tx, publish }) => {
+      tx.run('insert into effect values (?, 1)', order.id)
+      publish(echoes, { of: order.id })
+      if (order.act !== undefined) tx.run("insert or rollback into taken values ('x')")
+    },
+  })
+  await app.start()
+  for (let round = 0; round < 5; round++) {
+    const data = Array.from({ length: 40 }, (_, number) => ({
+      id: `${round}-${number}`,
+      ...(number === 20 ? { act: 'now' } : {}),
+    }))
+    await app.publishMany(
+      wide,
+      data.map((each) => ({ data: each })),
+    )
+    await app.idle()
+  }
+  const guilty = Array.from({ length: 5 }, (_, round) => `${round}-20`)
+  expect((await app.attention.list()).map((item) => item.envelope.id).toSorted()).toEqual(guilty)
+  const effects = file.effects()
+  expect(effects).toHaveLength(5 * 39)
+  expect(new Set(effects).size).toBe(5 * 39)
+  expect(file.column("select id from onefold_message where topic = 'echoes' order by id")).toEqual(effects.toSorted())
+})

@@ -83,6 +83,26 @@ describe('app.transaction', () => {
     expect(file.effects()).toEqual(['mine'])
   })
 
+  test('that swallows the end of its own transaction publishes nothing, neither before nor after it, and offsets stay free', async () => {
+    const file = new TemporaryFile("create table taken (n text primary key); insert into taken values ('x')")
+    const app = file.app()
+    const error = await rejection(
+      app.transaction(async ({ tx, publish }) => {
+        publish(steps, step('a'))
+        try {
+          tx.run("insert or rollback into taken values ('x')")
+        } catch {
+          // Believed to be harmless.
+        }
+        expect(await rejection(app.publish(steps, step('b'), { tx }))).toMatchObject({ code: 'TRANSACTION_ENDED' })
+        publish(steps, step('c'))
+      }),
+    )
+    expect(error).toMatchObject({ code: 'TRANSACTION_ENDED' })
+    expect(published(file)).toEqual([])
+    for (const id of ['a', 'b', 'c']) expect((await app.publish(steps, step(id))).status).toBe('accepted')
+  })
+
   test('tx and publish are closed afterwards: TX_CLOSED, and nothing is written', async () => {
     const file = new TemporaryFile()
     const app = file.app()
