@@ -66,7 +66,7 @@ describe('the write-ahead log', () => {
     const text = 'x'.repeat(4_000)
     let largest = 0
     let written = 0
-    const endMs = performance.now() + 3_000
+    const endMs = performance.now() + 1_500
     for (let round = 0; performance.now() < endMs; round++) {
       await app.publishMany(
         notes,
@@ -75,7 +75,7 @@ describe('the write-ahead log', () => {
       written += 500 * text.length
       largest = Math.max(largest, (await app.status()).database.walBytes)
     }
-    expect(written).toBeGreaterThan(20_000_000)
+    expect(written).toBeGreaterThan(10_000_000)
     expect(largest).toBeLessThan(96 * 1024 * 1024)
     await app.idle()
     await app.stop()
