@@ -105,8 +105,12 @@ export class SqliteSession extends SqliteStores implements Session<SqliteTx>, Qu
 
   begun(): void {
     const version = this.statements.connection.prepare('pragma data_version').get<{ data_version: number }>()?.data_version ?? 0
-    this.othersCommitted = version !== this.#dataVersion
-    if (!this.othersCommitted) return
+    if (version === this.#dataVersion) {
+      this.othersCommitted = false
+      return
+    }
+    // The first look at a connection tells nothing about others.
+    this.othersCommitted = this.#dataVersion !== -1
     this.#dataVersion = version
     this.topics.forget()
     this.subscriptions.forget()
