@@ -9,7 +9,7 @@ import type { SqliteConnection } from './connection.ts'
 const idlePollMs = 100
 /** After a notice the commit may still be on its way: look often, but not for long. */
 const eagerPollMs = 2
-const eagerPolls = 5
+const eagerPolls = 20
 
 /**
  * Notices commits: our own at once, other processes' through `PRAGMA data_version`, looked at when the WAL file is seen
@@ -44,7 +44,10 @@ export class SqliteChanges implements Changes {
     const wal = `${basename(reader.file)}-wal`
     try {
       this.#watcher = watch(dirname(reader.file), { persistent: false }, (_event, name) => {
-        if (name === wal && this.#eager === 0) this.#beEager()
+        if (name !== wal) return
+        // The notice comes with the first page; the commit is visible only after its sync.
+        if (this.#eager === 0) this.#beEager()
+        else this.#eager = eagerPolls
       })
       this.#watcher.on('error', () => this.#watcher?.close())
     } catch {
