@@ -198,16 +198,14 @@ test('partitions are split over two processes, and go to the one that stays when
   const config: AppProcessConfig = { file: file.path, partitions: 4, leaseMs: 2_000 }
   const workers = [new Worker(appProcess, config), new Worker(appProcess, config)]
   await Promise.all(workers.map((worker) => worker.until('started')))
-  const owners = () =>
-    file.column<number>(
-      "select distinct o.pid from onefold_lease l join onefold_owner o using (owner) where l.name like 'steps/g/%' order by 1",
-    )
-  const held = () =>
-    file.column<number>("select count(*) from onefold_lease where name like 'steps/g/%' and owner is not null")[0]
-  await until(
-    () => owners().length === 2 && held() === 4,
-    () => `two owners: ${owners()}`,
-  )
+  const shares = () =>
+    file
+      .column<string>(
+        "select o.pid || ' has ' || count(*) from onefold_lease l join onefold_owner o using (owner) where l.name like 'steps/g/%' group by o.pid order by o.pid",
+      )
+      .join()
+  const split = workers.map(({ pid }) => `${pid} has 2`).toSorted()
+  await until(() => shares().split(',').toSorted().join() === split.join(), shares)
   const app = file.app()
   await app.publishMany(steps, some(0, 200))
   await until(() => file.effects().length === 200, 'all applied', 8_000)
@@ -215,10 +213,7 @@ test('partitions are split over two processes, and go to the one that stays when
   const [leaving, staying] = workers as [Worker, Worker]
   leaving.child.stdin?.end()
   await leaving.until('stopped')
-  await until(
-    () => owners().join() === `${staying.pid}` && held() === 4,
-    () => `one owner: ${owners()}`,
-  )
+  await until(() => shares() === `${staying.pid} has 4`, shares)
   await app.publishMany(steps, some(200, 300))
   await until(() => file.effects().length === 300, 'all applied', 8_000)
   expect(new Set(file.effects()).size).toBe(300)
