@@ -1,6 +1,6 @@
 import type { AttentionFilter, AttentionItem } from './attention/attention-store.ts'
 import type { Broker } from './broker/broker.ts'
-import type { ApplyContext, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
+import type { ApplyContext, Calls, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
 import type { Database } from './database/database.ts'
 import { OnefoldError } from './errors.ts'
 import type { AppEvent } from './event.ts'
@@ -39,8 +39,12 @@ export interface OnefoldOptions<Tx> {
 
 export interface App<Tx> extends AsyncDisposable {
   /** Declares a consumer. Call before `start()`. @throws OnefoldError `APP_STARTED`, `OPTION_INVALID`. */
-  consume<I, D>(topic: Topic<I, D>, options: ConsumeOptions<Tx, D>): void
-  consume<I, D>(topic: Topic<I, D>, group: string, apply: (data: D, context: ApplyContext<Tx, D>) => unknown): void
+  consume<I, D, E extends Calls<D> = Record<never, never>>(topic: Topic<I, D>, options: ConsumeOptions<Tx, D, E>): void
+  consume<I, D>(
+    topic: Topic<I, D>,
+    group: string,
+    apply: (data: D, context: ApplyContext<Tx, D, Record<never, never>>) => unknown,
+  ): void
   /**
    * Resolves once the message is durable. Works without `start()`.
    * With `tx` it joins the caller's open transaction and answers 'staged'.

@@ -114,6 +114,41 @@ export class RetryLater extends Error {
   }
 }
 
+/**
+ * Thrown by a call to say: the other side answered, and the answer is no. It did not happen, and the next attempt makes
+ * the call in a new round, with a new token. With `terminal` there is no next attempt: the message goes to attention.
+ *
+ * `code` is handed to `apply` where the call says `whenFailed: 'apply'`.
+ *
+ * @example
+ * if (answer.status === 402) throw new CallFailed('card declined', { code: 'declined' })
+ */
+export class CallFailed extends Error {
+  override readonly name = 'CallFailed'
+  readonly code: string
+  readonly terminal: boolean
+
+  constructor(message: string, options: { code?: string; terminal?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = options.code ?? 'FAILED'
+    this.terminal = options.terminal ?? false
+  }
+}
+
+/**
+ * Thrown by a call to say: it may have happened, and it may not. The call's `whenUnknown` rule decides what comes next.
+ *
+ * @example
+ * if (answer.status === 202) throw new CallUnknown('accepted, not yet decided')
+ */
+export class CallUnknown extends Error {
+  override readonly name = 'CallUnknown'
+
+  constructor(message: string, options: { cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+  }
+}
+
 function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value)
   if (typeof value === 'bigint') return `${value}n`

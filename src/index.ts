@@ -1,9 +1,24 @@
 export { type App, type OnefoldOptions, PublishIncompleteError, type PublishManyItem, type PublishOptions } from './app.ts'
 export type { AttentionFilter, AttentionItem } from './attention/attention-store.ts'
+export {
+  type AnyCall,
+  type Call,
+  type CallContext,
+  type CallOptions,
+  type CallOutcome,
+  type CallResults,
+  type CallRule,
+  call,
+  type Json,
+  type Probe,
+  type ProbeContext,
+} from './call.ts'
+export type { CallErrorRecord, CallRecord, CallState } from './calls/call-store.ts'
 export type { Assignment, Broker, SubscribeOptions } from './broker/broker.ts'
 export type {
   ApplyContext,
   BatchItem,
+  Calls,
   ConsumeApply,
   ConsumeApplyBatch,
   ConsumeOptions,
@@ -14,7 +29,17 @@ export type {
   Semantics,
 } from './consume/consume-options.ts'
 export type { Database } from './database/database.ts'
-export { type ErrorCode, isOnefoldError, OnefoldError, type Outcome, type Retry, RetryLater, TerminalError } from './errors.ts'
+export {
+  CallFailed,
+  CallUnknown,
+  type ErrorCode,
+  isOnefoldError,
+  OnefoldError,
+  type Outcome,
+  type Retry,
+  RetryLater,
+  TerminalError,
+} from './errors.ts'
 export type { AppEvent } from './event.ts'
 export type { Card } from './guarantee/card.ts'
 export type { DatabaseStatus, GroupStatus, OwnerStatus, TopicStatus } from './inspect/status.ts'

@@ -18,11 +18,15 @@ export const consumePoints = [
   'consume:settled',
 ] as const
 
+/** Of a message with calls, between 'consume:committed' (it is parked) and the 'consume:begun' of the commit that applies it. */
+export const callPoints = ['call:intended', 'call:answered', 'call:journaled'] as const
+
 export const receivePoints = ['consume:acknowledged', 'consume:receiving', 'consume:received-done'] as const
 export const relayPoints = ['relay:read', 'relay:sent', 'relay:removed'] as const
 
 export type Point =
   | (typeof publishPoints)[number]
   | (typeof consumePoints)[number]
+  | (typeof callPoints)[number]
   | (typeof receivePoints)[number]
   | (typeof relayPoints)[number]

@@ -1,8 +1,13 @@
 import type { Subscription } from '../inbox/inbox-store.ts'
 import type { Awaitable, Envelope } from '../message.ts'
 
-export type AttentionKind = 'dead-letter'
-export type AttentionState = 'open' | 'redriven' | 'discarded'
+/**
+ * dead-letter: no attempt succeeded, or none can · unknown-outcome: a call may have happened, and its rule leaves that to a
+ * person · late-message: older than what the dedup window remembers, so it may have been applied before.
+ */
+export type AttentionKind = 'dead-letter' | 'unknown-outcome' | 'late-message'
+/** settled: every unknown outcome was settled by a person, and the message went on. */
+export type AttentionState = 'open' | 'redriven' | 'discarded' | 'settled'
 
 /** Why a message needs a person. */
 export interface AttentionReason {

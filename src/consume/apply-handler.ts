@@ -110,7 +110,7 @@ export class ApplyHandler {
       })
     }
     const item = items[0] as Item
-    return this.#options.apply(item.data, new MessageContext(tx, publishFor(item), item, attempt, scope))
+    return this.#options.apply(item.data, new MessageContext(tx, publishFor(item), item, attempt, scope, noCalls))
   }
 
   async #awaited(result: PromiseLike<unknown>, scope: Scope, close: () => void): Promise<void> {
@@ -160,6 +160,8 @@ export class ApplyHandler {
   }
 }
 
+const noCalls = Object.freeze({})
+
 /** Is the handler still running, and has it been told to stop? The AbortController is made only when somebody looks. */
 class Scope {
   open = true
@@ -197,11 +199,20 @@ class MessageContext implements ApplyContext<unknown, unknown> {
   readonly tx: unknown
   readonly publish: PublishInside
   readonly attempt: number
+  readonly calls: Readonly<Record<string, unknown>>
   readonly #item: Item
   readonly #scope: Scope
   #message: Message<unknown> | undefined
 
-  constructor(tx: unknown, publish: PublishInside, item: Item, attempt: number, scope: Scope) {
+  constructor(
+    tx: unknown,
+    publish: PublishInside,
+    item: Item,
+    attempt: number,
+    scope: Scope,
+    calls: Readonly<Record<string, unknown>>,
+  ) {
+    this.calls = calls
     this.tx = tx
     this.publish = publish
     this.attempt = attempt

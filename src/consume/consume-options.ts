@@ -1,3 +1,4 @@
+import type { AnyCall, CallResults } from '../call.ts'
 import type { Message } from '../message.ts'
 import type { Topic } from '../topic.ts'
 
@@ -15,13 +16,18 @@ export interface PublishInsideOptions {
   readonly deliverAt?: Date
 }
 
-export interface ApplyContext<Tx, Data> {
+/** Declared calls, by name. The name is the call's identity in the journal. */
+export type Calls<Data> = Readonly<Record<string, AnyCall & { run(data: Data, context: never): unknown }>>
+
+export interface ApplyContext<Tx, Data, E = unknown> {
   /** The transaction the effect must be written in. Revoked when `apply` ends. */
   readonly tx: Tx
   readonly publish: PublishInside
   readonly message: Message<Data>
   /** 1 on the first attempt. */
   readonly attempt: number
+  /** What the declared calls gave, as JSON gives it back. */
+  readonly calls: CallResults<E>
   /** Aborts when the transaction times out, the partition is taken over, or the app stops without drain. */
   readonly signal: AbortSignal
 }
@@ -61,12 +67,16 @@ interface ConsumeSettings {
   readonly onExhausted?: 'hold' | 'skip'
 }
 
-export interface ConsumeApply<Tx, Data> extends ConsumeSettings {
+export interface ConsumeApply<Tx, Data, E = unknown> extends ConsumeSettings {
   readonly group: string
   readonly semantics?: 'effectively-once'
   /** One message's transaction, in ms: 10 to 1 hour, default 30 s. Also the bound of a handler that never yields. */
   readonly transactionTimeoutMs?: number
-  readonly apply: (data: Data, context: ApplyContext<Tx, Data>) => unknown
+  /** External calls, made before the transaction and journaled; `apply` gets their results. */
+  readonly calls?: E
+  /** With calls: messages whose calls are under way at the same time in this process, never two of one key. 1 to 1,000, default 10. */
+  readonly concurrency?: number
+  readonly apply: (data: Data, context: ApplyContext<Tx, Data, E>) => unknown
   readonly applyBatch?: never
   readonly receive?: never
 }
@@ -76,6 +86,7 @@ export interface ConsumeApplyBatch<Tx, Data> extends ConsumeSettings {
   readonly semantics?: 'effectively-once'
   readonly transactionTimeoutMs?: number
   readonly apply?: never
+  readonly calls?: never
   /** Set-based SQL: all items or none; after a failure the items are applied one by one. */
   readonly applyBatch: (items: readonly BatchItem<Data>[], context: { readonly tx: Tx; readonly signal: AbortSignal }) => unknown
   readonly receive?: never
@@ -90,10 +101,11 @@ export interface ConsumeReceive<Data> extends ConsumeSettings {
   /** One attempt, in ms; default 30 s, at most 1 day. */
   readonly timeoutMs?: number
   readonly apply?: never
+  readonly calls?: never
   readonly applyBatch?: never
   /** Never inside a transaction: for effects outside the database that may happen again, or may be lost. */
   readonly receive: (data: Data, context: ReceiveContext<Data>) => unknown
 }
 
-export type ConsumeOptions<Tx, Data> = ConsumeApply<Tx, Data> | ConsumeApplyBatch<Tx, Data> | ConsumeReceive<Data>
+export type ConsumeOptions<Tx, Data, E = unknown> = ConsumeApply<Tx, Data, E> | ConsumeApplyBatch<Tx, Data> | ConsumeReceive<Data>
 export type Semantics = 'effectively-once' | 'at-least-once' | 'at-most-once'

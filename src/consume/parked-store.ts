@@ -3,10 +3,22 @@ import type { Subscription } from '../inbox/inbox-store.ts'
 import type { Awaitable, Envelope } from '../message.ts'
 
 /**
- * waiting: its next attempt runs at `dueMs` · behind: waits for an earlier message of its key ·
- * attention: waits for a person.
+ * waiting: its next attempt runs at `dueMs` · calling: its calls are under way, under the partition's lease ·
+ * behind: waits for an earlier message of its key · attention: waits for a person.
  */
-export type ParkedState = 'waiting' | 'behind' | 'attention'
+export type ParkedState = 'waiting' | 'calling' | 'behind' | 'attention'
+
+/** What an attempt failed with, kept with the message as long as it is parked or shown in attention. */
+export interface FailedAttempt {
+  readonly attempt: number
+  readonly atMs: number
+  readonly errorName: string
+  readonly errorMessage: string
+  readonly errorStack: string
+}
+
+/** Failed attempts kept per message: the newest. */
+export const keptAttempts = 20
 
 export interface ParkedMessage {
   readonly row: bigint
@@ -24,6 +36,8 @@ export interface NewParked {
   readonly crashes: number
   readonly dueMs: number
   readonly reason?: AttentionReason | undefined
+  /** Failed attempts made before it was parked. */
+  readonly failures?: readonly FailedAttempt[] | undefined
   /** The key it holds up or waits for; undefined when it holds nobody (no key, or topic order 'none'). */
   readonly lane: string | undefined
 }
@@ -43,6 +57,13 @@ export interface ParkedStore {
   ): Awaitable<readonly (ParkedMessage & { lane: string | undefined })[]>
   /** When the next one of this partition is due, or undefined. */
   nextDueMs(subscription: Subscription, partition: string): Awaitable<number | undefined>
+  /** Waiting → calling: from now on the row is in somebody's hands. False: it was no longer waiting. */
+  call(row: bigint): Awaitable<boolean>
+  /**
+   * Calling → waiting, due at `nowMs`: after a takeover, for those whose owner is gone. Answers how many.
+   * Only under the partition's lease.
+   */
+  reclaim(subscription: Subscription, partition: string, nowMs: number): Awaitable<number>
   /** Lanes that hold later messages up. */
   heldLanes(subscription: Subscription, partition: string): Awaitable<readonly string[]>
   /** Applied: removes the row and makes the next of its lane due. False: it was no longer there (discarded meanwhile). */
@@ -56,6 +77,7 @@ export interface ParkedStore {
       crashes: number
       dueMs: number
       reason?: AttentionReason
+      failure?: FailedAttempt
       release: boolean
     },
     nowMs: number,

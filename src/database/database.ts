@@ -1,4 +1,5 @@
 import type { AttentionStore } from '../attention/attention-store.ts'
+import type { CallStore } from '../calls/call-store.ts'
 import type { ParkedStore, StartMarkStore } from '../consume/parked-store.ts'
 import type { OnefoldError } from '../errors.ts'
 import type { Card } from '../guarantee/card.ts'
@@ -8,7 +9,7 @@ import type { Awaitable, Delivery, Envelope } from '../message.ts'
 import type { OutboxStore } from '../outbox/outbox-store.ts'
 import type { OwnershipStore } from '../ownership/ownership-store.ts'
 import type { Runtime } from '../runtime.ts'
-import type { ScheduleStore } from '../schedule/schedule-store.ts'
+import type { CronStore, ScheduleStore } from '../schedule/schedule-store.ts'
 import type { AnyTopic } from '../topic.ts'
 
 /** What the database has fixed about a topic. */
@@ -63,6 +64,8 @@ export interface Stores {
   readonly parked: ParkedStore
   readonly startMarks: StartMarkStore
   readonly attention: AttentionStore
+  readonly calls: CallStore
+  readonly cron: CronStore
 }
 
 /** One open transaction. */

@@ -7,8 +7,11 @@ export interface Subscription {
   readonly group: string
 }
 
-/** An error where this message alone cannot be recorded (`GAPS_EXCEEDED`): it needs a person. */
-export type ClaimStatus = 'new' | 'seen' | 'id-reused' | OnefoldError
+/**
+ * 'too-old': new to what is remembered, but published before something that was forgotten: it may have been received then.
+ * Recorded like a new one. An error where this message alone cannot be recorded (`GAPS_EXCEEDED`): it needs a person.
+ */
+export type ClaimStatus = 'new' | 'seen' | 'id-reused' | 'too-old' | OnefoldError
 
 export interface InboxStore {
   /**

@@ -7,3 +7,28 @@ export interface ScheduleStore {
   /** Moves what is due at `nowMs` into the log, in the current transaction; answers the topics touched. */
   release(nowMs: number, limit: number): Awaitable<readonly string[]>
 }
+
+/** How far each schedule has come. */
+export interface CronStore {
+  /** Undefined for a schedule never seen before. */
+  get(name: string): Awaitable<{ readonly lastMs: number; readonly pattern: string; readonly timeZone: string } | undefined>
+  /**
+   * Moves a schedule on from exactly `fromMs` (undefined: it is new) to `toMs`, in the transaction that publishes its firings.
+   * False: another process has been there; then nothing may be published.
+   */
+  advance(
+    schedule: { readonly name: string; readonly topic: string; readonly pattern: string; readonly timeZone: string },
+    step: { readonly fromMs: number | undefined; readonly toMs: number; readonly fired: number; readonly missed: number },
+  ): Awaitable<boolean>
+  list(): Awaitable<
+    readonly {
+      readonly name: string
+      readonly topic: string
+      readonly pattern: string
+      readonly timeZone: string
+      readonly lastMs: number
+      readonly fired: number
+      readonly missed: number
+    }[]
+  >
+}

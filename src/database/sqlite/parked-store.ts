@@ -1,5 +1,13 @@
 import type { AttentionReason } from '../../attention/attention-store.ts'
-import type { NewParked, ParkedMessage, ParkedState, ParkedStore, StartMarkStore } from '../../consume/parked-store.ts'
+import type {
+  FailedAttempt,
+  NewParked,
+  ParkedMessage,
+  ParkedState,
+  ParkedStore,
+  StartMarkStore,
+} from '../../consume/parked-store.ts'
+import { keptAttempts } from '../../consume/parked-store.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
 import type { EnvelopeRow } from './envelope-row.ts'
 import { envelopeColumns, envelopeOf, envelopePlaceholders, envelopeSelect, envelopeValues } from './envelope-row.ts'
@@ -34,6 +42,7 @@ export class SqliteParkedStore implements ParkedStore {
           nowMs,
           ...envelopeValues(subscription.topic, message.envelope),
         )
+      for (const failure of message.failures ?? []) this.#attempt(lastInsertRowid, failure)
       if (message.state === 'attention' && message.reason !== undefined) this.#raise(lastInsertRowid, message.reason, nowMs)
     }
   }
@@ -91,6 +100,20 @@ export class SqliteParkedStore implements ParkedStore {
       .map((row) => row.lane)
   }
 
+  call(row: bigint): boolean {
+    return (
+      this.#statements.sql("update {p}parked set state = 'calling' where parked = ? and state = 'waiting'").run(row).changes === 1
+    )
+  }
+
+  reclaim(subscription: Subscription, partition: string, nowMs: number): number {
+    const number = this.#subscriptions.find(subscription)
+    if (number === undefined) return 0
+    return this.#statements
+      .sql("update {p}parked set state = 'waiting', due_ms = ? where subscription = ? and partition = ? and state = 'calling'")
+      .run(nowMs, number, partition).changes
+  }
+
   done(row: bigint, nowMs: number): boolean {
     return removeParked(this.#statements, row, nowMs)
   }
@@ -103,6 +126,7 @@ export class SqliteParkedStore implements ParkedStore {
       crashes: number
       dueMs: number
       reason?: AttentionReason
+      failure?: FailedAttempt
       release: boolean
     },
     nowMs: number,
@@ -114,10 +138,22 @@ export class SqliteParkedStore implements ParkedStore {
     this.#statements
       .sql('update {p}parked set state = ?, attempts = ?, crashes = ?, due_ms = ?, lane = iif(?, null, lane) where parked = ?')
       .run(change.state, change.attempts, change.crashes, change.dueMs, change.release ? 1 : 0, row)
+    if (change.failure !== undefined) this.#attempt(Number(row), change.failure)
     if (change.state === 'attention' && change.reason !== undefined) this.#raise(Number(row), change.reason, nowMs)
     if (change.release && before.lane !== null)
       releaseNext(this.#statements, before.subscription, before.partition, before.lane, nowMs)
     return true
+  }
+
+  #attempt(parked: number, failure: FailedAttempt): void {
+    this.#statements
+      .sql(
+        `insert into {p}attempt (parked, attempt, at_ms, error_name, error_message, error_stack) values (?, ?, ?, ?, ?, ?)
+         on conflict do update set at_ms = excluded.at_ms, error_name = excluded.error_name,
+           error_message = excluded.error_message, error_stack = excluded.error_stack`,
+      )
+      .run(parked, failure.attempt, failure.atMs, failure.errorName, failure.errorMessage, failure.errorStack)
+    this.#statements.sql('delete from {p}attempt where parked = ? and attempt <= ?').run(parked, failure.attempt - keptAttempts)
   }
 
   #raise(parked: number, reason: AttentionReason, nowMs: number): void {
@@ -136,6 +172,10 @@ export function removeParked(statements: Statements, row: bigint | number, nowMs
     .sql('delete from {p}parked where parked = ? returning subscription, partition, lane')
     .get<{ subscription: number; partition: string; lane: string | null }>(row)
   if (removed === undefined) return false
+  // What attention shows keeps its history; the rest is done with.
+  statements
+    .sql('delete from {p}attempt where parked = ?1 and not exists (select 1 from {p}attention where parked = ?1)')
+    .run(row)
   if (removed.lane !== null) releaseNext(statements, removed.subscription, removed.partition, removed.lane, nowMs)
   return true
 }

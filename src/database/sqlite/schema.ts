@@ -85,6 +85,45 @@ export const migrations: readonly string[] = [
     source text not null, id text not null, sequence integer, key text, type text, time_ms integer not null, headers text, data text not null) strict;
   create index {p}schedule_due on {p}schedule (due_ms);
   `,
+  `
+  -- The journal of external calls: one row per message, call and round. A row is opened by a fenced intent before the request.
+  -- generation: the newest of the identity window at that time; when all up to it are gone, so is this row.
+  create table {p}call (
+    subscription integer not null references {p}subscription, identity text not null, name text not null, round integer not null,
+    state text not null, rule text not null, token text not null, requests integer not null,
+    lease text not null, epoch integer not null, pid integer not null, host text not null, started_at text not null,
+    intent_ms integer not null, settled_ms integer, settled_by text, result text,
+    error_name text, error_code text, error_message text, generation integer not null,
+    primary key (subscription, identity, name, round)) strict, without rowid;
+  create index {p}call_generation on {p}call (subscription, generation);
+
+  -- Failed attempts of parked messages, the newest few.
+  create table {p}attempt (
+    parked integer not null, attempt integer not null, at_ms integer not null,
+    error_name text not null, error_message text not null, error_stack text not null,
+    primary key (parked, attempt)) strict, without rowid;
+
+  -- Who did what to an attention item, when and why; details is JSON.
+  create table {p}audit (
+    audit integer primary key autoincrement, attention integer not null references {p}attention, action text not null,
+    by text, reason text, at_ms integer not null, details text) strict;
+  create index {p}audit_attention on {p}audit (attention);
+  -- Bodies before and after an edit; the identity stays.
+  create table {p}revision (
+    revision integer primary key autoincrement, attention integer not null references {p}attention,
+    subscription integer not null references {p}subscription, source text not null, id text not null,
+    by text not null, reason text, at_ms integer not null, before text not null, after text not null) strict;
+  create index {p}attention_fingerprint on {p}attention (state, fingerprint);
+  create index {p}attention_parked on {p}attention (parked);
+
+  -- What was recorded up to this wall-clock time may have been forgotten.
+  alter table {p}window add column forgotten_ms integer;
+
+  -- Firings up to and including last_ms have been published or given up.
+  create table {p}cron (
+    name text primary key, topic text not null, pattern text not null, time_zone text not null, last_ms integer not null,
+    fired integer not null default 0, missed integer not null default 0) strict, without rowid;
+  `,
 ]
 
 /** Offsets of one partition fill 40 bits; partitions the 13 bits above, so that a position stays a safe integer. */

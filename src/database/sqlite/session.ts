@@ -2,7 +2,9 @@ import type { Awaitable } from '../../message.ts'
 import { isThenable } from '../../message.ts'
 import type { Session, Stores } from '../database.ts'
 import { SqliteAttentionStore } from './attention-store.ts'
+import { SqliteCallStore } from './call-store.ts'
 import type { SqliteConnection } from './connection.ts'
+import { SqliteCronStore } from './cron-store.ts'
 import { transactionEnded } from './errors.ts'
 import { SqliteGroupStore } from './group-store.ts'
 import { IdentityWindows } from './identity-windows.ts'
@@ -39,6 +41,8 @@ export class SqliteStores implements Stores {
   readonly parked: SqliteParkedStore
   readonly startMarks: SqliteStartMarkStore
   readonly attention: SqliteAttentionStore
+  readonly calls: SqliteCallStore
+  readonly cron: SqliteCronStore
 
   constructor(connection: SqliteConnection, options: { prefix: string; wallMs: () => number }) {
     const { wallMs } = options
@@ -65,6 +69,8 @@ export class SqliteStores implements Stores {
     this.parked = new SqliteParkedStore(this.statements, this.subscriptions)
     this.startMarks = new SqliteStartMarkStore(this.statements, this.subscriptions)
     this.attention = new SqliteAttentionStore(this.statements, this.touched)
+    this.calls = new SqliteCallStore(this.statements, this.subscriptions)
+    this.cron = new SqliteCronStore(this.statements)
   }
 
   appended(): void {}

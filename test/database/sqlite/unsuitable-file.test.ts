@@ -98,7 +98,7 @@ describe('a file that cannot be used is named, with the remedy', () => {
     file.exec("update onefold_meta set value = 99 where name = 'schema_version'")
     const before = file.column('select count(*) from sqlite_schema')
     const error = await openingFails(file.path)
-    expect(error).toMatchObject({ code: 'DATABASE_NEWER', details: { found: 99, known: 1 } })
+    expect(error).toMatchObject({ code: 'DATABASE_NEWER', details: { found: 99, known: 2 } })
     expect(error.message).toMatch(/Upgrade this process/)
     expect(file.column('select count(*) from sqlite_schema')).toEqual(before)
     expect(file.column('select count(*) from onefold_log')).toEqual([1])

@@ -1,0 +1,56 @@
+import type { CronStore } from '../../schedule/schedule-store.ts'
+import type { Statements } from './statements.ts'
+
+export class SqliteCronStore implements CronStore {
+  readonly #statements: Statements
+
+  constructor(statements: Statements) {
+    this.#statements = statements
+  }
+
+  get(name: string): { lastMs: number; pattern: string; timeZone: string } | undefined {
+    return this.#statements
+      .sql('select last_ms as lastMs, pattern, time_zone as timeZone from {p}cron where name = ?')
+      .get<{ lastMs: number; pattern: string; timeZone: string }>(name)
+  }
+
+  /** One guarded statement: of two processes that saw the same last instant, one changes the row. */
+  advance(
+    schedule: { name: string; topic: string; pattern: string; timeZone: string },
+    step: { fromMs: number | undefined; toMs: number; fired: number; missed: number },
+  ): boolean {
+    this.#statements.assertInTransaction()
+    const { name, topic, pattern, timeZone } = schedule
+    if (step.fromMs === undefined) {
+      return (
+        this.#statements
+          .sql(
+            'insert into {p}cron (name, topic, pattern, time_zone, last_ms, fired, missed) values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing',
+          )
+          .run(name, topic, pattern, timeZone, step.toMs, step.fired, step.missed).changes === 1
+      )
+    }
+    return (
+      this.#statements
+        .sql(
+          `update {p}cron set topic = ?, pattern = ?, time_zone = ?, last_ms = ?, fired = fired + ?, missed = missed + ?
+           where name = ? and last_ms = ?`,
+        )
+        .run(topic, pattern, timeZone, step.toMs, step.fired, step.missed, name, step.fromMs).changes === 1
+    )
+  }
+
+  list(): {
+    name: string
+    topic: string
+    pattern: string
+    timeZone: string
+    lastMs: number
+    fired: number
+    missed: number
+  }[] {
+    return this.#statements
+      .sql('select name, topic, pattern, time_zone as timeZone, last_ms as lastMs, fired, missed from {p}cron order by name')
+      .all()
+  }
+}
