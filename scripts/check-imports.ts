@@ -50,6 +50,7 @@ export const rooms: readonly Room[] = [
 /** Modules from outside src/ that only some may import. `node:` modules not listed are free; packages not listed are refused. */
 export const outside: readonly { readonly module: RegExp; readonly files: readonly string[] }[] = [
   { module: /^@standard-schema\/spec$/, files: ['**'] }, // Types only: nothing of it runs.
+  { module: /^croner$/, files: ['schedule/**'] }, // Loaded only when an app declares a schedule.
   { module: /^node:sqlite$/, files: ['database/sqlite/**'] },
   { module: /^node:(https?|http2|net|tls|dgram)$/, files: ['gateway/**', 'cli/**'] },
   { module: /^node:(readline|repl|tty)(\/|$)/, files: ['cli/**'] },

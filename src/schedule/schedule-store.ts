@@ -8,10 +8,13 @@ export interface ScheduleStore {
   release(nowMs: number, limit: number): Awaitable<readonly string[]>
 }
 
-/** How far each schedule has come. */
+/** How far each schedule has come. A schedule is known by its topic and name. */
 export interface CronStore {
   /** Undefined for a schedule never seen before. */
-  get(name: string): Awaitable<{ readonly lastMs: number; readonly pattern: string; readonly timeZone: string } | undefined>
+  get(
+    topic: string,
+    name: string,
+  ): Awaitable<{ readonly lastMs: number; readonly pattern: string; readonly timeZone: string } | undefined>
   /**
    * Moves a schedule on from exactly `fromMs` (undefined: it is new) to `toMs`, in the transaction that publishes its firings.
    * False: another process has been there; then nothing may be published.

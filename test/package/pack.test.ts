@@ -55,10 +55,10 @@ test('the package holds built code, its pages, and nothing else', () => {
   expect(others.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
 })
 
-test('the package brings one dependency along: the types of Standard Schema', () => {
+test('the package brings two dependencies along: the types of Standard Schema, and cron patterns', () => {
   const installed = JSON.parse(run(project, 'npm', 'ls', '--all', '--json')).dependencies
   expect(Object.keys(installed)).toEqual(['onefold'])
-  expect(Object.keys(installed.onefold.dependencies)).toEqual(['@standard-schema/spec'])
+  expect(Object.keys(installed.onefold.dependencies)).toEqual(['@standard-schema/spec', 'croner'])
 })
 
 test('core, imported alone, loads no engine, no server and no dependency', () => {

@@ -8,10 +8,10 @@ export class SqliteCronStore implements CronStore {
     this.#statements = statements
   }
 
-  get(name: string): { lastMs: number; pattern: string; timeZone: string } | undefined {
+  get(topic: string, name: string): { lastMs: number; pattern: string; timeZone: string } | undefined {
     return this.#statements
-      .sql('select last_ms as lastMs, pattern, time_zone as timeZone from {p}cron where name = ?')
-      .get<{ lastMs: number; pattern: string; timeZone: string }>(name)
+      .sql('select last_ms as lastMs, pattern, time_zone as timeZone from {p}cron where topic = ? and name = ?')
+      .get<{ lastMs: number; pattern: string; timeZone: string }>(topic, name)
   }
 
   /** One guarded statement: of two processes that saw the same last instant, one changes the row. */
@@ -33,10 +33,10 @@ export class SqliteCronStore implements CronStore {
     return (
       this.#statements
         .sql(
-          `update {p}cron set topic = ?, pattern = ?, time_zone = ?, last_ms = ?, fired = fired + ?, missed = missed + ?
-           where name = ? and last_ms = ?`,
+          `update {p}cron set pattern = ?, time_zone = ?, last_ms = ?, fired = fired + ?, missed = missed + ?
+           where topic = ? and name = ? and last_ms = ?`,
         )
-        .run(topic, pattern, timeZone, step.toMs, step.fired, step.missed, name, step.fromMs).changes === 1
+        .run(pattern, timeZone, step.toMs, step.fired, step.missed, topic, name, step.fromMs).changes === 1
     )
   }
 
@@ -50,7 +50,9 @@ export class SqliteCronStore implements CronStore {
     missed: number
   }[] {
     return this.#statements
-      .sql('select name, topic, pattern, time_zone as timeZone, last_ms as lastMs, fired, missed from {p}cron order by name')
+      .sql(
+        'select name, topic, pattern, time_zone as timeZone, last_ms as lastMs, fired, missed from {p}cron order by topic, name',
+      )
       .all()
   }
 }

@@ -121,8 +121,13 @@ export const migrations: readonly string[] = [
 
   -- Firings up to and including last_ms have been published or given up.
   create table {p}cron (
-    name text primary key, topic text not null, pattern text not null, time_zone text not null, last_ms integer not null,
-    fired integer not null default 0, missed integer not null default 0) strict, without rowid;
+    topic text not null, name text not null, pattern text not null, time_zone text not null, last_ms integer not null,
+    fired integer not null default 0, missed integer not null default 0, primary key (topic, name)) strict, without rowid;
+
+  -- Who had the data of a key erased, when and why. Of the key only a salted SHA-256 stays; finished_ms is null until all is done.
+  create table {p}erasure (
+    erasure integer primary key autoincrement, topic text not null, key_salt blob not null, key_digest blob not null,
+    by text not null, reason text, at_ms integer not null, finished_ms integer, messages integer not null default 0) strict;
   `,
 ]
 
