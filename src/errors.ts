@@ -77,6 +77,23 @@ export function isOnefoldError(error: unknown, code?: ErrorCode): error is Onefo
   return error instanceof OnefoldError && (code === undefined || error.code === code)
 }
 
+/**
+ * By its name, or by the name of a class it extends: also the error of another copy of Onefold (two versions in one
+ * node_modules tree, a bundle), where `instanceof` fails. Anything may be given; it never throws.
+ */
+export function isErrorNamed(error: unknown, name: string): boolean {
+  try {
+    if (typeof error !== 'object' || error === null) return false
+    if ((error as Error).name === name) return true
+    for (let prototype = Object.getPrototypeOf(error); prototype !== null; prototype = Object.getPrototypeOf(prototype)) {
+      if (prototype.constructor?.name === name) return true
+    }
+  } catch {
+    // A hostile getter or proxy: not ours.
+  }
+  return false
+}
+
 /** Names the option that is wrong, what it was, and what it may be. */
 export function optionInvalid(option: string, value: unknown, expected: string): OnefoldError {
   return new OnefoldError('OPTION_INVALID', `${option} is ${describe(value)}; it must be ${expected}.`, {

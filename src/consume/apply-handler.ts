@@ -43,10 +43,13 @@ export class ApplyHandler {
     items: readonly Item[],
     attempt: number,
     collect?: Outgoing[],
+    calls: CallValues = noCalls,
   ): Awaitable<void> {
     return session.savepoint(() =>
       after(this.#context.runtime.reached?.('consume:applying'), () =>
-        after(this.#invoke(session, state, items, attempt, collect), () => this.#context.runtime.reached?.('consume:applied')),
+        after(this.#invoke(session, state, items, attempt, collect, calls), () =>
+          this.#context.runtime.reached?.('consume:applied'),
+        ),
       ),
     )
   }
@@ -57,6 +60,7 @@ export class ApplyHandler {
     items: readonly Item[],
     attempt: number,
     collect: Outgoing[] | undefined,
+    calls: CallValues,
   ): Awaitable<void> {
     const { watchdog } = this.#context
     const handle = session.openTx()
@@ -82,7 +86,7 @@ export class ApplyHandler {
     watchdog?.enter()
     let result: unknown
     try {
-      result = this.#call(handle.tx, scope, items, attempt, publishFor)
+      result = this.#call(handle.tx, scope, items, attempt, publishFor, calls)
     } catch (error) {
       close()
       throw error
@@ -94,7 +98,14 @@ export class ApplyHandler {
     return this.#awaited(result, scope, close).then(() => this.#emit(session, outgoing, collect))
   }
 
-  #call(tx: unknown, scope: Scope, items: readonly Item[], attempt: number, publishFor: (item: Item) => PublishInside): unknown {
+  #call(
+    tx: unknown,
+    scope: Scope,
+    items: readonly Item[],
+    attempt: number,
+    publishFor: (item: Item) => PublishInside,
+    calls: CallValues,
+  ): unknown {
     if (this.#options.applyBatch !== undefined) {
       const batch: BatchItem<unknown>[] = items.map((item) => ({
         data: item.data,
@@ -110,7 +121,7 @@ export class ApplyHandler {
       })
     }
     const item = items[0] as Item
-    return this.#options.apply(item.data, new MessageContext(tx, publishFor(item), item, attempt, scope, noCalls))
+    return this.#options.apply(item.data, new MessageContext(tx, publishFor(item), item, attempt, scope, calls))
   }
 
   async #awaited(result: PromiseLike<unknown>, scope: Scope, close: () => void): Promise<void> {
@@ -160,7 +171,10 @@ export class ApplyHandler {
   }
 }
 
-const noCalls = Object.freeze({})
+/** What `apply` finds under `calls`. */
+export type CallValues = Readonly<{ [name: string]: unknown }>
+
+const noCalls: CallValues = Object.freeze({})
 
 /** Is the handler still running, and has it been told to stop? The AbortController is made only when somebody looks. */
 class Scope {
@@ -199,19 +213,12 @@ class MessageContext implements ApplyContext<unknown, unknown> {
   readonly tx: unknown
   readonly publish: PublishInside
   readonly attempt: number
-  readonly calls: Readonly<Record<string, unknown>>
+  readonly calls: CallValues
   readonly #item: Item
   readonly #scope: Scope
   #message: Message<unknown> | undefined
 
-  constructor(
-    tx: unknown,
-    publish: PublishInside,
-    item: Item,
-    attempt: number,
-    scope: Scope,
-    calls: Readonly<Record<string, unknown>>,
-  ) {
+  constructor(tx: unknown, publish: PublishInside, item: Item, attempt: number, scope: Scope, calls: CallValues) {
     this.calls = calls
     this.tx = tx
     this.publish = publish

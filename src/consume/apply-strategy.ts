@@ -4,13 +4,26 @@ import type { Awaitable } from '../message.ts'
 import { isThenable } from '../message.ts'
 import type { ApplyHandler } from './apply-handler.ts'
 import { commitUnderLease } from './commit.ts'
-import type { ConsumerContext, Outgoing, PartitionState } from './consumer-context.ts'
-import { afterFailure, deadLetter, isInfrastructure, laneWhenParked, reportFailure, toBehind, toParked } from './failure.ts'
+import type { ConsumerContext, PartitionState } from './consumer-context.ts'
+import type { ParkStep } from './failure.ts'
+import {
+  afterFailure,
+  attemptRecord,
+  deadLetter,
+  isBlamed,
+  isInfrastructure,
+  isStopped,
+  reportFailure,
+  toBehind,
+  toParked,
+} from './failure.ts'
 import type { Item } from './item.ts'
-import { toItems } from './item.ts'
-import type { NewParked, ParkedMessage } from './parked-store.ts'
+import { ParkedAttempt } from './parked-attempt.ts'
 import type { Strategy } from './strategy.ts'
 import { PublishRefused } from './strategy.ts'
+import type { Tally } from './tally.ts'
+import { addTally, emptyTally } from './tally.ts'
+import { triage } from './triage.ts'
 
 /** A batch's transaction is committed after this long even when messages are left: others want the lock too. */
 const commitAfterMs = 30
@@ -19,31 +32,19 @@ const fewMessages = 16
 /** Identities are recorded this many at a time, so that those not reached are not recorded. */
 const claimSlice = 64
 
-/** What one transaction did; adopted only once it has committed. */
-interface Tally {
-  done: number
-  applied: number
-  suppressed: number
-  held: Set<string> | undefined
-  /** What handlers published, to be written before COMMIT. Undefined: each message writes its own. */
-  outgoing?: Outgoing[]
-  readonly parked: NewParked[]
-  readonly failures: {
-    readonly item: Item
-    readonly error: unknown
-    readonly attempts: number
-    readonly state: 'waiting' | 'attention'
-  }[]
-}
-
 /** Effectively once: the check, the effect, what it publishes and the proof commit together. */
 export class ApplyStrategy implements Strategy {
   readonly #context: ConsumerContext
   readonly #handler: ApplyHandler
+  readonly #attempt: ParkedAttempt
+  readonly #defers: ((item: Item) => boolean) | undefined
 
-  constructor(context: ConsumerContext, handler: ApplyHandler) {
+  /** What `defers` picks is parked for a first attempt of its own, for another strategy to run. */
+  constructor(context: ConsumerContext, handler: ApplyHandler, defers?: (item: Item) => boolean) {
     this.#context = context
     this.#handler = handler
+    this.#attempt = new ParkedAttempt(context, handler)
+    this.#defers = defers
   }
 
   async batch(state: PartitionState, items: readonly Item[]): Promise<void> {
@@ -92,11 +93,11 @@ export class ApplyStrategy implements Strategy {
   }
 
   async parked(state: PartitionState, options: { readonly marked: boolean }): Promise<boolean> {
-    const { database, subscription, runtime, topic } = this.#context
+    const { database, subscription, runtime } = this.#context
     const [row] = await database.read((stores) => stores.parked.due(subscription, state.partition, runtime.wallMs(), 1))
     if (row === undefined) return false
-    const [item] = await toItems(topic, [{ envelope: row.envelope, redelivered: true }])
-    if (item !== undefined) await this.#parkedOne(state, row, { ...item, lane: row.lane }, options.marked)
+    const turn = await this.#attempt.begin(state, row, options)
+    if (turn !== undefined) await this.#attempt.apply(state, turn)
     return true
   }
 
@@ -121,7 +122,7 @@ export class ApplyStrategy implements Strategy {
   /** Parks a message without running it: it ended its transaction, was refused at COMMIT, or killed its process. */
   async #blame(state: PartitionState, item: Item, error: unknown, crashes = 0, mark?: string): Promise<void> {
     const tally = await commitUnderLease(this.#context, state, async (session) => {
-      const { fresh, ...rest } = await this.#begin(session, state, [item])
+      const { fresh, ...rest } = await triage(this.#context, session, state, [item])
       for (const one of fresh) {
         if (one.lane !== undefined && (rest.held ?? state.held).has(one.lane)) rest.parked.push(toBehind(one))
         else if (crashes > 0)
@@ -150,7 +151,7 @@ export class ApplyStrategy implements Strategy {
     while (total.done < items.length && (total.done === 0 || !late())) {
       const slice = items.slice(total.done, total.done + size)
       const view: PartitionState = { ...state, held: total.held ?? state.held }
-      const { fresh, ...tally } = await this.#begin(session, view, slice)
+      const { fresh, ...tally } = await triage(this.#context, session, view, slice)
       if (together) {
         total.outgoing ??= []
         tally.outgoing = total.outgoing
@@ -170,7 +171,7 @@ export class ApplyStrategy implements Strategy {
         }
       }
       await this.#parkAll(session, state, tally)
-      add(total, tally)
+      addTally(total, tally)
     }
     if (total.outgoing !== undefined && total.outgoing.length > 0) {
       const refused = await this.#context.emit(session, total.outgoing)
@@ -178,43 +179,6 @@ export class ApplyStrategy implements Strategy {
     }
     if (mark !== undefined) await session.startMarks.clear(this.#context.subscription, state.partition, mark)
     return this.#finish(session, state, items, total)
-  }
-
-  /** Which of these are to be applied now? What was received before, or waits behind a parked message, is not. */
-  async #begin(session: Session<unknown>, state: PartitionState, items: readonly Item[]): Promise<Tally & { fresh: Item[] }> {
-    const { subscription, claims, topic } = this.#context
-    const tally: Tally & { fresh: Item[] } = { ...emptyTally(), done: items.length, fresh: [] }
-    const checkpoint = await session.checkpoints.get(subscription, state.partition)
-    const beyond = items.filter(
-      ({ delivery }) => delivery.offset === undefined || checkpoint === undefined || delivery.offset > checkpoint,
-    )
-    tally.suppressed += items.length - beyond.length
-    const statuses =
-      claims && beyond.length > 0
-        ? await session.inbox.claim(
-            subscription,
-            beyond.map((item) => item.envelope),
-          )
-        : undefined
-    // A person may have let a lane go meanwhile: what the table says inside this transaction counts.
-    if (state.held.size > 0) tally.held = new Set(await session.parked.heldLanes(subscription, state.partition))
-    for (let index = 0; index < beyond.length; index++) {
-      const item = beyond[index] as Item
-      const status = statuses?.[index] ?? 'new'
-      if (status instanceof OnefoldError) tally.fresh.push({ ...item, invalid: status })
-      else if (status === 'seen' || (status === 'id-reused' && topic.settings.idReuse === 'ignore')) tally.suppressed++
-      else if (status === 'id-reused') {
-        const error = new OnefoldError(
-          'ID_REUSED',
-          `message ${item.envelope.id} of topic ${topic.name} (source ${item.envelope.source}) was received before with other data.`,
-          {
-            details: { topic: topic.name, id: item.envelope.id, source: item.envelope.source },
-          },
-        )
-        tally.fresh.push({ ...item, invalid: error })
-      } else tally.fresh.push(item)
-    }
-    return tally
   }
 
   #one(session: Session<unknown>, state: PartitionState, item: Item, tally: Tally, attempt: number): Awaitable<void> {
@@ -230,6 +194,12 @@ export class ApplyStrategy implements Strategy {
         attempt,
         item.invalid,
       )
+      return
+    }
+    if (this.#defers?.(item) === true) {
+      const dueMs = this.#context.runtime.wallMs()
+      tally.parked.push({ envelope: item.envelope, state: 'waiting', attempts: 0, crashes: 0, dueMs, lane: item.lane })
+      if (item.lane !== undefined) tally.held = (tally.held ?? new Set(state.held)).add(item.lane)
       return
     }
     let ran: Awaitable<void>
@@ -283,13 +253,19 @@ export class ApplyStrategy implements Strategy {
   /** Parks the message, or answers false when it is to be attempted again at once. */
   #failed(tally: Tally, item: Item, error: unknown, attempts: number): boolean {
     const failed = afterFailure(this.#context, error, attempts)
-    if (failed.step === 'again-inline') return false
+    if (failed.step === 'again-inline') {
+      tally.tried ??= new Map()
+      const record = attemptRecord(error, attempts, this.#context.runtime.wallMs())
+      tally.tried.set(item, [...(tally.tried.get(item) ?? []), record])
+      return false
+    }
     this.#park(tally, item, failed, attempts, error)
     return true
   }
 
-  #park(tally: Tally, item: Item, failed: Parameters<typeof toParked>[2], attempts: number, error: unknown, crashes = 0): void {
-    const parked = toParked(this.#context, item, failed, attempts, crashes)
+  #park(tally: Tally, item: Item, failed: ParkStep, attempts: number, error: unknown, crashes = 0): void {
+    const failures = [...(tally.tried?.get(item) ?? []), attemptRecord(error, attempts, this.#context.runtime.wallMs())]
+    const parked = toParked(this.#context, item, failed, attempts, crashes, failures)
     tally.parked.push(parked)
     if (parked.lane !== undefined) tally.held = (tally.held ?? new Set()).add(parked.lane)
     tally.failures.push({ item, error, attempts, state: failed.state })
@@ -317,107 +293,4 @@ export class ApplyStrategy implements Strategy {
     for (const { item, error, attempts, state: became } of tally.failures)
       reportFailure(this.#context, state.partition, item, error, attempts, became)
   }
-
-  async #parkedOne(
-    state: PartitionState,
-    row: ParkedMessage & { lane: string | undefined },
-    item: Item,
-    marked: boolean,
-  ): Promise<void> {
-    const { subscription, runtime, settings } = this.#context
-    const attempts = row.attempts + 1
-    let crashes = row.crashes
-    if (marked) {
-      crashes =
-        (await commitUnderLease(this.#context, state, (session) =>
-          session.startMarks.begin(subscription, state.partition, item.identity),
-        )) - 1
-    }
-    let failure: unknown
-    const finish = async (session: Session<unknown>, error: unknown): Promise<void> => {
-      if (marked) await session.startMarks.clear(subscription, state.partition, item.identity)
-      if (error !== undefined) {
-        const failed = afterFailure(this.#context, error, attempts)
-        const dead = failed.step === 'park' && failed.state === 'attention' ? failed : undefined
-        const final = crashes >= settings.maxCrashes || item.invalid !== undefined ? { reason: deadLetter(error) } : dead
-        await session.parked.failed(
-          row.row,
-          {
-            state: final === undefined ? 'waiting' : 'attention',
-            attempts,
-            crashes,
-            dueMs: failed.step === 'park' ? failed.dueMs : runtime.wallMs(),
-            ...(final === undefined ? {} : { reason: final.reason }),
-            release: final !== undefined && laneWhenParked(this.#context, item, 'attention') === undefined,
-          },
-          runtime.wallMs(),
-        )
-        failure = { error, final: final !== undefined }
-      }
-      state.held = new Set(await session.parked.heldLanes(subscription, state.partition))
-    }
-    try {
-      if (item.invalid !== undefined) throw item.invalid
-      if (crashes >= settings.maxCrashes) {
-        throw new OnefoldError(
-          'APPLY_CRASHED',
-          `the process ended ${crashes} times while message ${item.envelope.id} was running alone.`,
-          { details: { id: item.envelope.id, crashes } },
-        )
-      }
-      await commitUnderLease(this.#context, state, async (session) => {
-        failure = undefined
-        let error: unknown
-        let applied = 0
-        try {
-          await session.savepoint(async () => {
-            // Gone: discarded by a person since it was read. Nothing to do, and nothing may be done.
-            if (!(await session.parked.done(row.row, runtime.wallMs()))) return
-            const ran = this.#handler.run(session, state, [item], attempts)
-            if (isThenable(ran)) await ran
-            applied = 1
-          })
-        } catch (caught) {
-          if (isInfrastructure(caught) || isBlamed(caught) || isStopped(caught)) throw caught
-          error = caught ?? new Error(String(caught))
-        }
-        await session.checkpoints.advance(subscription, state.partition, { applied, suppressed: 0 })
-        await finish(session, error)
-      })
-    } catch (error) {
-      if (!isBlamed(error) && error !== item.invalid) throw error
-      await commitUnderLease(this.#context, state, (session) => finish(session, error))
-    }
-    if (failure !== undefined) {
-      const { error, final } = failure as { error: unknown; final: boolean }
-      reportFailure(this.#context, state.partition, item, error, attempts, final ? 'attention' : 'waiting')
-    }
-  }
-}
-
-function emptyTally(): Tally {
-  return { done: 0, applied: 0, suppressed: 0, held: undefined, parked: [], failures: [] }
-}
-
-function add(total: Tally, tally: Tally): void {
-  total.done += tally.done
-  total.applied += tally.applied
-  total.suppressed += tally.suppressed
-  total.held = tally.held ?? total.held
-  total.parked.push(...tally.parked)
-  total.failures.push(...tally.failures)
-}
-
-/** What a message, and nobody else, is to blame for although its savepoint could not contain it. */
-function isBlamed(error: unknown): boolean {
-  return (
-    error instanceof OnefoldError &&
-    (error.code === 'TRANSACTION_ENDED' || error.code === 'COMMIT_REFUSED' || error.code === 'APPLY_CRASHED') &&
-    !isInfrastructure(error)
-  )
-}
-
-/** Told to stop, not failed: it is attempted again elsewhere, and the attempt does not count. */
-function isStopped(error: unknown): boolean {
-  return error instanceof OnefoldError && error.code === 'ABORTED'
 }

@@ -6,7 +6,8 @@
  *           inline| parked, after ever longer delays   → dead letter
  * ```
  */
-import { RetryLater, TerminalError } from '../errors.ts'
+import type { CallFailed, RetryLater } from '../errors.ts'
+import { isErrorNamed } from '../errors.ts'
 
 export interface AttemptSettings {
   /** Attempts in all, the first included. */
@@ -47,9 +48,9 @@ export interface FailedAttempt {
  *   never 0, so that a parked message always lets others run first, even with `backoffMs: 0`.
  */
 export function nextStep({ attempts, error, settings, random }: FailedAttempt): NextStep {
-  if (isErrorOf(TerminalError, 'TerminalError', error)) return { step: 'dead-letter' }
+  if (isTerminal(error)) return { step: 'dead-letter' }
   if (attempts >= settings.maxAttempts) return { step: 'dead-letter' }
-  const askedMs = isErrorOf(RetryLater, 'RetryLater', error) ? delayOf(error) : undefined
+  const askedMs = isErrorNamed(error, 'RetryLater') ? delayOf(error as RetryLater) : undefined
   if (askedMs !== undefined) return { step: 'park', delayMs: askedMs }
   if (attempts < settings.inlineAttempts) return { step: 'again-inline' }
   // Above 2^50 every bound is maxBackoffMs.
@@ -58,22 +59,14 @@ export function nextStep({ attempts, error, settings, random }: FailedAttempt): 
   return { step: 'park', delayMs: 1 + Math.floor(random * boundMs) }
 }
 
-/**
- * Also true for the error of another copy of Onefold (two versions in one node_modules tree, a bundle), where
- * `instanceof` fails: by its name, or by the name of a class it extends.
- */
-function isErrorOf<E extends Error>(type: new (...parameters: never) => E, name: string, error: unknown): error is E {
+/** `TerminalError`, or a call's refusal that says so. */
+function isTerminal(error: unknown): boolean {
+  if (isErrorNamed(error, 'TerminalError')) return true
   try {
-    if (error instanceof type) return true
-    if (typeof error !== 'object' || error === null) return false
-    if ((error as Error).name === name) return true
-    for (let prototype = Object.getPrototypeOf(error); prototype !== null; prototype = Object.getPrototypeOf(prototype)) {
-      if (prototype.constructor?.name === name) return true
-    }
+    return isErrorNamed(error, 'CallFailed') && (error as CallFailed).terminal === true
   } catch {
-    // A hostile getter or proxy: not ours.
+    return false
   }
-  return false
 }
 
 /** Another copy's bounds may differ, and a lookalike may have no delay at all: then it is a failure like any other. */

@@ -1,10 +1,10 @@
 import type { AttentionReason } from '../attention/attention-store.ts'
 import { fingerprintOf } from '../attention/fingerprint.ts'
-import { isOnefoldError } from '../errors.ts'
+import { isOnefoldError, OnefoldError } from '../errors.ts'
 import { nextStep } from './attempts.ts'
 import type { ConsumerContext } from './consumer-context.ts'
 import type { Item } from './item.ts'
-import type { NewParked } from './parked-store.ts'
+import type { AttemptRecord, NewParked } from './parked-store.ts'
 
 /** The database, not the message, is in trouble: no attempt of anybody counts. */
 export function isInfrastructure(error: unknown): boolean {
@@ -15,6 +15,22 @@ export function isInfrastructure(error: unknown): boolean {
       (error.code === 'TRANSACTION_ENDED' && isInfrastructure(error.cause)))
   )
 }
+
+/** What a message, and nobody else, is to blame for although its savepoint could not contain it. */
+export function isBlamed(error: unknown): boolean {
+  return (
+    error instanceof OnefoldError &&
+    (error.code === 'TRANSACTION_ENDED' || error.code === 'COMMIT_REFUSED' || error.code === 'APPLY_CRASHED') &&
+    !isInfrastructure(error)
+  )
+}
+
+/** Told to stop, not failed: it is attempted again elsewhere, and the attempt does not count. */
+export function isStopped(error: unknown): boolean {
+  return isOnefoldError(error, 'ABORTED')
+}
+
+export type ParkStep = Exclude<Failed, { step: 'again-inline' }>
 
 export type Failed =
   | { readonly step: 'again-inline' }
@@ -34,6 +50,11 @@ export function deadLetter(error: unknown): AttentionReason {
   return { kind: 'dead-letter', fingerprint, errorName, errorMessage, errorStack }
 }
 
+export function attemptRecord(error: unknown, attempt: number, atMs: number): AttemptRecord {
+  const { errorName, errorMessage, errorStack } = fingerprintOf(error)
+  return { attempt, atMs, errorName, errorMessage, errorStack }
+}
+
 /** A dead letter that lets later messages of its key pass ('skip') gives up its lane. */
 export function laneWhenParked({ settings }: ConsumerContext, item: Item, state: 'waiting' | 'attention'): string | undefined {
   return state === 'attention' && settings.onExhausted === 'skip' ? undefined : item.lane
@@ -42,9 +63,10 @@ export function laneWhenParked({ settings }: ConsumerContext, item: Item, state:
 export function toParked(
   context: ConsumerContext,
   item: Item,
-  failed: Exclude<Failed, { step: 'again-inline' }>,
+  failed: ParkStep,
   attempts: number,
   crashes = 0,
+  failures: readonly AttemptRecord[] = [],
 ): NewParked {
   return {
     envelope: item.envelope,
@@ -53,6 +75,7 @@ export function toParked(
     crashes,
     dueMs: failed.dueMs,
     reason: failed.reason,
+    failures,
     lane: laneWhenParked(context, item, failed.state),
   }
 }

@@ -9,7 +9,7 @@ import type { Awaitable, Envelope } from '../message.ts'
 export type ParkedState = 'waiting' | 'calling' | 'behind' | 'attention'
 
 /** What an attempt failed with, kept with the message as long as it is parked or shown in attention. */
-export interface FailedAttempt {
+export interface AttemptRecord {
   readonly attempt: number
   readonly atMs: number
   readonly errorName: string
@@ -37,7 +37,7 @@ export interface NewParked {
   readonly dueMs: number
   readonly reason?: AttentionReason | undefined
   /** Failed attempts made before it was parked. */
-  readonly failures?: readonly FailedAttempt[] | undefined
+  readonly failures?: readonly AttemptRecord[] | undefined
   /** The key it holds up or waits for; undefined when it holds nobody (no key, or topic order 'none'). */
   readonly lane: string | undefined
 }
@@ -77,7 +77,7 @@ export interface ParkedStore {
       crashes: number
       dueMs: number
       reason?: AttentionReason
-      failure?: FailedAttempt
+      failure?: AttemptRecord
       release: boolean
     },
     nowMs: number,

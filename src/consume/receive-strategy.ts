@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { tokenOf } from '../calls/token.ts'
 import { isOnefoldError, OnefoldError } from '../errors.ts'
 import { isThenable } from '../message.ts'
 import { commitUnderLease } from './commit.ts'
@@ -313,14 +313,6 @@ class Acknowledger {
       this.#acknowledged = end
     }
   }
-}
-
-/** Equal for every attempt and every redelivery: what the other side can recognise a repeat by. */
-export function tokenOf(topic: string, group: string, identity: string): string {
-  return createHash('sha256')
-    .update(JSON.stringify([topic, group, identity]))
-    .digest('hex')
-    .slice(0, 32)
 }
 
 function crashed(item: Item, crashes: number): OnefoldError {

@@ -1,0 +1,180 @@
+import type { Session } from '../database/database.ts'
+import { OnefoldError } from '../errors.ts'
+import type { Awaitable } from '../message.ts'
+import { isThenable } from '../message.ts'
+import type { ApplyHandler, CallValues } from './apply-handler.ts'
+import { commitUnderLease } from './commit.ts'
+import type { ConsumerContext, PartitionState } from './consumer-context.ts'
+import type { ParkStep } from './failure.ts'
+import {
+  afterFailure,
+  attemptRecord,
+  deadLetter,
+  isBlamed,
+  isInfrastructure,
+  isStopped,
+  laneWhenParked,
+  reportFailure,
+} from './failure.ts'
+import type { Item } from './item.ts'
+import { toItems } from './item.ts'
+import type { ParkedMessage } from './parked-store.ts'
+
+/** A parked message whose time has come. */
+export interface Turn {
+  readonly row: bigint
+  readonly item: Item
+  /** This attempt's number. */
+  readonly attempts: number
+  readonly crashes: number
+  /** Behind a durable start mark, which the commit that ends the turn removes. */
+  readonly marked: boolean
+}
+
+/** What else belongs into the commit that ends a turn. */
+type Record = (session: Session<unknown>) => Awaitable<void>
+
+/** An attempt of a parked message: it ends in one commit, with the message applied and gone, or kept for later or a person. */
+export class ParkedAttempt {
+  readonly #context: ConsumerContext
+  readonly #handler: ApplyHandler
+
+  constructor(context: ConsumerContext, handler: ApplyHandler) {
+    this.#context = context
+    this.#handler = handler
+  }
+
+  /** Undefined when there is nothing to attempt: it cannot be read, or it has killed its process too often. */
+  async begin(
+    state: PartitionState,
+    row: ParkedMessage & { lane: string | undefined },
+    options: { readonly marked: boolean },
+  ): Promise<Turn | undefined> {
+    const { subscription, topic, settings } = this.#context
+    const [decoded] = await toItems(topic, [{ envelope: row.envelope, redelivered: true }])
+    if (decoded === undefined) return undefined
+    const item: Item = { ...decoded, lane: row.lane }
+    let { crashes } = row
+    if (options.marked) {
+      crashes =
+        (await commitUnderLease(this.#context, state, (session) =>
+          session.startMarks.begin(subscription, state.partition, item.identity),
+        )) - 1
+    }
+    const turn: Turn = { row: row.row, item, attempts: row.attempts + 1, crashes, marked: options.marked }
+    const hopeless = item.invalid ?? (crashes >= settings.maxCrashes ? crashed(item, crashes) : undefined)
+    if (hopeless === undefined) return turn
+    await this.fail(state, turn, hopeless, { step: 'park', state: 'attention', dueMs: 0, reason: deadLetter(hopeless) })
+    return undefined
+  }
+
+  /** Applies it, or keeps it when that fails. `record` is committed in either case. */
+  async apply(
+    state: PartitionState,
+    turn: Turn,
+    options: { readonly calls?: CallValues; readonly record?: Record } = {},
+  ): Promise<void> {
+    const { subscription, runtime } = this.#context
+    const { row, item, attempts } = turn
+    let failure: { readonly error: unknown; readonly step: ParkStep } | undefined
+    try {
+      await commitUnderLease(this.#context, state, async (session) => {
+        failure = undefined
+        let applied = 0
+        await options.record?.(session)
+        try {
+          await session.savepoint(async () => {
+            // Gone: discarded by a person since it was read. Nothing to do, and nothing may be done.
+            if (!(await session.parked.done(row, runtime.wallMs()))) return
+            const ran = this.#handler.run(session, state, [item], attempts, undefined, options.calls)
+            if (isThenable(ran)) await ran
+            applied = 1
+          })
+        } catch (caught) {
+          if (isInfrastructure(caught) || isBlamed(caught) || isStopped(caught)) throw caught
+          const error = caught ?? new Error(String(caught))
+          failure = { error, step: this.#stepAfter(error, turn) }
+          await this.#keep(session, turn, error, failure.step)
+        }
+        await session.checkpoints.advance(subscription, state.partition, { applied, suppressed: 0 })
+        await this.#end(session, state, turn)
+      })
+    } catch (error) {
+      if (!isBlamed(error)) throw error
+      await this.fail(state, turn, error, this.#stepAfter(error, turn), options)
+      return
+    }
+    if (failure !== undefined) reportFailure(this.#context, state.partition, item, failure.error, attempts, failure.step.state)
+  }
+
+  /** Ends the turn without running the handler. */
+  async fail(
+    state: PartitionState,
+    turn: Turn,
+    error: unknown,
+    step: ParkStep,
+    options: { readonly record?: Record } = {},
+  ): Promise<void> {
+    await commitUnderLease(this.#context, state, async (session) => {
+      await options.record?.(session)
+      await this.#keep(session, turn, error, step)
+      await this.#end(session, state, turn)
+    })
+    reportFailure(this.#context, state.partition, turn.item, error, turn.attempts, step.state)
+  }
+
+  /** Takes the turn back: what stopped it says nothing about the message, so the attempt does not count. */
+  async giveBack(state: PartitionState, turn: Turn, options: { readonly record?: Record } = {}): Promise<void> {
+    const { runtime } = this.#context
+    await commitUnderLease(this.#context, state, async (session) => {
+      await options.record?.(session)
+      const nowMs = runtime.wallMs()
+      await session.parked.failed(
+        turn.row,
+        { state: 'waiting', attempts: turn.attempts - 1, crashes: turn.crashes, dueMs: nowMs, release: false },
+        nowMs,
+      )
+      await this.#end(session, state, turn)
+    })
+  }
+
+  #stepAfter(error: unknown, { attempts, crashes }: Turn): ParkStep {
+    if (crashes >= this.#context.settings.maxCrashes)
+      return { step: 'park', state: 'attention', dueMs: 0, reason: deadLetter(error) }
+    const failed = afterFailure(this.#context, error, attempts)
+    return failed.step === 'park' ? failed : { step: 'park', state: 'waiting', dueMs: this.#context.runtime.wallMs() }
+  }
+
+  async #keep(session: Session<unknown>, turn: Turn, error: unknown, step: ParkStep): Promise<void> {
+    const nowMs = this.#context.runtime.wallMs()
+    const { reason } = step
+    await session.parked.failed(
+      turn.row,
+      {
+        state: step.state,
+        attempts: turn.attempts,
+        crashes: turn.crashes,
+        dueMs: step.dueMs,
+        ...(reason === undefined ? {} : { reason }),
+        failure: attemptRecord(error, turn.attempts, nowMs),
+        // Only a dead letter may let its key go: what may or may not have happened holds it, whatever `onExhausted` says.
+        release: reason?.kind === 'dead-letter' && laneWhenParked(this.#context, turn.item, 'attention') === undefined,
+      },
+      nowMs,
+    )
+  }
+
+  async #end(session: Session<unknown>, state: PartitionState, { item, marked }: Turn): Promise<void> {
+    const { subscription } = this.#context
+    if (marked) await session.startMarks.clear(subscription, state.partition, item.identity)
+    state.held = new Set(await session.parked.heldLanes(subscription, state.partition))
+  }
+}
+
+function crashed(item: Item, crashes: number): OnefoldError {
+  return new OnefoldError(
+    'APPLY_CRASHED',
+    `the process ended ${crashes} times while message ${item.envelope.id} was running alone.`,
+    { details: { id: item.envelope.id, crashes } },
+  )
+}
