@@ -47,7 +47,8 @@ export function idKey(id: string): Uint8Array {
   }
   const key = new Uint8Array(17)
   key[0] = digestPrefix
-  key.set(hash('sha256', id, 'buffer').subarray(0, 16), 1)
+  const digest = hash('sha256', id, 'binary')
+  for (let i = 0; i < 16; i++) key[i + 1] = digest.charCodeAt(i)
   return key
 }
 
