@@ -7,6 +7,7 @@ import type { AppEvent } from './event.ts'
 import type { DatabaseStatus } from './inspect/status.ts'
 import type { Awaitable, Receipt } from './message.ts'
 import type { Runtime } from './runtime.ts'
+import type { ScheduleOptions } from './schedule/schedule-options.ts'
 import type { AnyTopic, Topic } from './topic.ts'
 
 export interface PublishOptions extends PublishInsideOptions {
@@ -45,6 +46,17 @@ export interface App<Tx> extends AsyncDisposable {
     group: string,
     apply: (data: D, context: ApplyContext<Tx, D, Record<never, never>>) => unknown,
   ): void
+  /**
+   * Declares that a message is published at every instant of a cron pattern: once for each, however many processes have the
+   * schedule, and whichever of them is killed. Call before `start()`; every started process takes part, whatever its groups.
+   * The message's id is `NAME@INSTANT`; its headers `onefold-schedule` and `onefold-scheduled-for` say the same.
+   * A schedule seen for the first time begins now; a changed pattern goes on from the instant decided last.
+   *
+   * @throws OnefoldError `APP_STARTED`, `OPTION_INVALID` (a pattern that cannot be read: at `start()`).
+   * @example
+   * app.schedule(reports, { name: 'weekday', cron: '0 9 * * 1-5', timeZone: 'Europe/Berlin', data: { kind: 'sales' } })
+   */
+  schedule<I, D>(topic: Topic<I, D>, options: ScheduleOptions<I>): void
   /**
    * Resolves once the message is durable. Works without `start()`.
    * With `tx` it joins the caller's open transaction and answers 'staged'.

@@ -9,6 +9,7 @@ export interface AppEvent {
     | 'released'
     | 'database-error'
     | 'window-shrunk'
+    | 'schedule-failed'
   readonly topic?: string | undefined
   readonly group?: string | undefined
   readonly partition?: string | undefined

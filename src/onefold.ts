@@ -21,6 +21,9 @@ import { PublishQueue } from './publish/publish-queue.ts'
 import { toEnvelope } from './publish/to-envelope.ts'
 import { nodeRuntime } from './runtime/node-runtime.ts'
 import type { Runtime } from './runtime.ts'
+import { withNextInstants } from './schedule/next-instants.ts'
+import type { ScheduleOptions } from './schedule/schedule-options.ts'
+import { Scheduler } from './schedule/scheduler.ts'
 import type { AnyTopic, Topic } from './topic.ts'
 import { checkName } from './topic.ts'
 
@@ -60,6 +63,7 @@ class OnefoldApp<Tx> implements App<Tx> {
   #state: 'new' | 'started' | 'stopped' = 'new'
   #opening: Promise<void> | undefined
   #consumers: Consumer[] = []
+  readonly #scheduler: Scheduler
   #relay: Relay | undefined
   #maintenance: LeasedTask | undefined
   #stopping: Promise<void> | undefined
@@ -80,6 +84,18 @@ class OnefoldApp<Tx> implements App<Tx> {
     this.#broker =
       options.broker ?? new InDatabaseBroker(this.#database as Database<unknown>, { shared: { ownership: this.#ownership } })
     this.#ownBroker = options.broker === undefined
+    this.#scheduler = new Scheduler({
+      database: this.#database as Database<unknown>,
+      ownership: this.#ownership,
+      runtime: this.#runtime,
+      prepare: (topic, data, publishOptions) => this.#prepare(topic, data, publishOptions),
+      publish: (session, topic, envelopes) =>
+        this.#emit(
+          session,
+          envelopes.map((envelope) => ({ topic, envelope, cause: undefined })),
+        ),
+      report: (event) => this.#report(event),
+    })
     this.#queue = new PublishQueue(this.#broker, () => this.#opened(), {
       maxMessages: whole('maxQueuedMessages', options.maxQueuedMessages, 100_000, 1, 1_000_000),
       maxBytes: whole('maxQueuedBytes', options.maxQueuedBytes, 64 * 1024 * 1024, 1_024, 4 * 1024 ** 3),
@@ -107,6 +123,13 @@ class OnefoldApp<Tx> implements App<Tx> {
       )
     }
     this.#declared.push({ topic, options })
+    this.#topics.set(topic.name, topic)
+  }
+
+  schedule<I, D>(topic: Topic<I, D>, options: ScheduleOptions<I>): void {
+    if (this.#state !== 'new')
+      throw new OnefoldError('APP_STARTED', 'schedule() was called after start(); declare every schedule before the app starts.')
+    this.#scheduler.declare(topic, options)
     this.#topics.set(topic.name, topic)
   }
 
@@ -212,6 +235,7 @@ class OnefoldApp<Tx> implements App<Tx> {
     this.#refuseImpossible(chosen)
     this.#state = 'started'
     try {
+      await this.#scheduler.check()
       await this.#open()
       await this.#ownership.start()
       for (const { topic, options: consumeOptions } of chosen) {
@@ -234,6 +258,7 @@ class OnefoldApp<Tx> implements App<Tx> {
         })
         this.#relay.start()
       }
+      this.#scheduler.start()
       this.#maintenance = new LeasedTask({
         ...shared,
         name: 'maintenance',
@@ -320,7 +345,7 @@ class OnefoldApp<Tx> implements App<Tx> {
 
   async status(): Promise<DatabaseStatus> {
     await this.#open()
-    return this.#database.status()
+    return withNextInstants(await this.#database.status())
   }
 
   async backup(
@@ -507,6 +532,7 @@ class OnefoldApp<Tx> implements App<Tx> {
     abort.abort()
     await this.#relay?.stop()
     await this.#maintenance?.stop()
+    await this.#scheduler.stop()
     for (const consumer of this.#consumers) consumer.context.watchdog?.[Symbol.dispose]()
     try {
       if (wasStarted) await this.#ownership.stop()

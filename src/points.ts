@@ -24,9 +24,12 @@ export const callPoints = ['call:intended', 'call:answered', 'call:journaled'] a
 export const receivePoints = ['consume:acknowledged', 'consume:receiving', 'consume:received-done'] as const
 export const relayPoints = ['relay:read', 'relay:sent', 'relay:removed'] as const
 
+export const schedulePoints = ['schedule:due', 'schedule:published', 'schedule:committed'] as const
+
 export type Point =
   | (typeof publishPoints)[number]
   | (typeof consumePoints)[number]
   | (typeof callPoints)[number]
   | (typeof receivePoints)[number]
   | (typeof relayPoints)[number]
+  | (typeof schedulePoints)[number]

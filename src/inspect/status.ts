@@ -12,7 +12,9 @@ export interface DatabaseStatus {
   readonly topics: readonly TopicStatus[]
   readonly groups: readonly GroupStatus[]
   readonly owners: readonly OwnerStatus[]
+  /** Published with `deliverAt`, and not due yet. */
   readonly scheduled: number
+  readonly schedules: readonly ScheduleStatus[]
   readonly outbox: { readonly unsent: number; readonly oldestAgeMs: number | null }
   readonly dedupWindows: readonly {
     readonly name: string
@@ -58,6 +60,20 @@ export interface GroupStatus {
     readonly epoch: string
     readonly owner: number | null
   }[]
+}
+
+export interface ScheduleStatus {
+  readonly topic: string
+  readonly name: string
+  readonly pattern: string
+  readonly timeZone: string
+  /** Instants up to and including this one have been published or given up. */
+  readonly lastMs: number
+  /** The next one; in the past when it is overdue. Null when it is not known. */
+  readonly nextMs: number | null
+  readonly fired: number
+  /** Given up: due while no process ran, or clocks jumped. */
+  readonly missed: number
 }
 
 export interface OwnerStatus {

@@ -3,6 +3,16 @@ import type { Runtime } from '../runtime.ts'
 import type { Ownership } from './ownership.ts'
 import type { Lease } from './ownership-store.ts'
 
+interface LeasedTaskOptions {
+  readonly name: string
+  readonly everyMs: number
+  readonly ownership: Ownership
+  readonly runtime: Runtime
+  /** True: there is more to do now. A number: the next step is due in so many ms, or after `everyMs` if that is sooner. */
+  readonly step: () => Promise<boolean | number>
+  readonly onError: (error: unknown) => void
+}
+
 /**
  * Repeats `step` in one process at a time. The lease only spares the others the work: a step must be harmless when two
  * run at once.
@@ -11,14 +21,7 @@ export class LeasedTask {
   readonly #stop = new AbortController()
   readonly #running: Promise<void>
 
-  constructor(options: {
-    name: string
-    everyMs: number
-    ownership: Ownership
-    runtime: Runtime
-    step: () => Promise<boolean>
-    onError: (error: unknown) => void
-  }) {
+  constructor(options: LeasedTaskOptions) {
     this.#running = this.#run(options)
   }
 
@@ -27,35 +30,25 @@ export class LeasedTask {
     await this.#running
   }
 
-  async #run({
-    name,
-    everyMs,
-    ownership,
-    runtime,
-    step,
-    onError,
-  }: {
-    name: string
-    everyMs: number
-    ownership: Ownership
-    runtime: Runtime
-    step: () => Promise<boolean>
-    onError: (error: unknown) => void
-  }): Promise<void> {
+  async #run({ name, everyMs, ownership, runtime, step, onError }: LeasedTaskOptions): Promise<void> {
     const { signal } = this.#stop
     let lease: Lease | undefined
     while (!signal.aborted) {
-      let more = false
+      let waitMs = everyMs
       try {
         if (lease === undefined) {
           const { gone } = await ownership.members(name)
           lease = await ownership.take(name, { gone })
         } else if (!(await ownership.holds(lease))) lease = undefined
-        if (lease !== undefined) more = await step()
+        if (lease !== undefined) {
+          const next = await step()
+          if (next === true) waitMs = 5
+          else if (typeof next === 'number') waitMs = Math.min(everyMs, Math.max(1, next))
+        }
       } catch (error) {
         if (!isOnefoldError(error, 'DATABASE_BUSY')) onError(error)
       }
-      await runtime.sleep(more ? 5 : everyMs, signal)
+      await runtime.sleep(waitMs, signal)
     }
     if (lease !== undefined) await ownership.release(lease).catch(() => undefined)
   }

@@ -8,30 +8,26 @@ export interface ScheduleStore {
   release(nowMs: number, limit: number): Awaitable<readonly string[]>
 }
 
+export interface CronRecord {
+  readonly name: string
+  readonly topic: string
+  readonly pattern: string
+  readonly timeZone: string
+  /** Instants up to and including this one have been published or given up. */
+  readonly lastMs: number
+  readonly fired: number
+  readonly missed: number
+}
+
 /** How far each schedule has come. A schedule is known by its topic and name. */
 export interface CronStore {
-  /** Undefined for a schedule never seen before. */
-  get(
-    topic: string,
-    name: string,
-  ): Awaitable<{ readonly lastMs: number; readonly pattern: string; readonly timeZone: string } | undefined>
   /**
    * Moves a schedule on from exactly `fromMs` (undefined: it is new) to `toMs`, in the transaction that publishes its firings.
    * False: another process has been there; then nothing may be published.
    */
   advance(
-    schedule: { readonly name: string; readonly topic: string; readonly pattern: string; readonly timeZone: string },
+    schedule: Pick<CronRecord, 'name' | 'topic' | 'pattern' | 'timeZone'>,
     step: { readonly fromMs: number | undefined; readonly toMs: number; readonly fired: number; readonly missed: number },
   ): Awaitable<boolean>
-  list(): Awaitable<
-    readonly {
-      readonly name: string
-      readonly topic: string
-      readonly pattern: string
-      readonly timeZone: string
-      readonly lastMs: number
-      readonly fired: number
-      readonly missed: number
-    }[]
-  >
+  list(): Awaitable<readonly CronRecord[]>
 }

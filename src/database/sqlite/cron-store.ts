@@ -1,4 +1,4 @@
-import type { CronStore } from '../../schedule/schedule-store.ts'
+import type { CronRecord, CronStore } from '../../schedule/schedule-store.ts'
 import type { Statements } from './statements.ts'
 
 export class SqliteCronStore implements CronStore {
@@ -8,15 +8,9 @@ export class SqliteCronStore implements CronStore {
     this.#statements = statements
   }
 
-  get(topic: string, name: string): { lastMs: number; pattern: string; timeZone: string } | undefined {
-    return this.#statements
-      .sql('select last_ms as lastMs, pattern, time_zone as timeZone from {p}cron where topic = ? and name = ?')
-      .get<{ lastMs: number; pattern: string; timeZone: string }>(topic, name)
-  }
-
   /** One guarded statement: of two processes that saw the same last instant, one changes the row. */
   advance(
-    schedule: { name: string; topic: string; pattern: string; timeZone: string },
+    schedule: Pick<CronRecord, 'name' | 'topic' | 'pattern' | 'timeZone'>,
     step: { fromMs: number | undefined; toMs: number; fired: number; missed: number },
   ): boolean {
     this.#statements.assertInTransaction()
@@ -25,9 +19,9 @@ export class SqliteCronStore implements CronStore {
       return (
         this.#statements
           .sql(
-            'insert into {p}cron (name, topic, pattern, time_zone, last_ms, fired, missed) values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing',
+            'insert into {p}cron (topic, name, pattern, time_zone, last_ms, fired, missed) values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing',
           )
-          .run(name, topic, pattern, timeZone, step.toMs, step.fired, step.missed).changes === 1
+          .run(topic, name, pattern, timeZone, step.toMs, step.fired, step.missed).changes === 1
       )
     }
     return (
@@ -40,15 +34,7 @@ export class SqliteCronStore implements CronStore {
     )
   }
 
-  list(): {
-    name: string
-    topic: string
-    pattern: string
-    timeZone: string
-    lastMs: number
-    fired: number
-    missed: number
-  }[] {
+  list(): CronRecord[] {
     return this.#statements
       .sql(
         'select name, topic, pattern, time_zone as timeZone, last_ms as lastMs, fired, missed from {p}cron order by topic, name',

@@ -39,6 +39,7 @@ export function readStatus(stores: SqliteStores, runtime: Runtime, file: string)
       untilMs: owner.untilMs,
     })),
     scheduled: statements.sql('select count(*) as n from {p}schedule').get<{ n: number }>()?.n ?? 0,
+    schedules: stores.cron.list().map((schedule) => ({ ...schedule, nextMs: null })),
     outbox: {
       unsent: statements.sql('select count(*) as n from {p}outbox').get<{ n: number }>()?.n ?? 0,
       oldestAgeMs: oldestOutbox === undefined ? null : nowMs - oldestOutbox.appended_ms,
