@@ -37,12 +37,15 @@ export type ErrorCode =
   | 'DATABASE_IO'
   | 'GAPS_EXCEEDED'
   | 'GUARANTEE_IMPOSSIBLE'
+  | 'CALL_RENAMED'
   // Raised inside a consumer; they end up on a message's attempts.
   | 'FENCED'
   | 'TRANSACTION_ENDED'
   | 'TRANSACTION_TIMEOUT'
   | 'COMMIT_REFUSED'
   | 'APPLY_CRASHED'
+  | 'CALL_UNKNOWN'
+  | 'CALL_RESULT_INVALID'
 
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | undefined>>
 

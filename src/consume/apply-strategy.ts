@@ -47,6 +47,17 @@ export class ApplyStrategy implements Strategy {
     this.#defers = defers
   }
 
+  readonly waitsOutside = false
+  readonly takesParked = true
+
+  underWay(): number {
+    return 0
+  }
+
+  async settled(): Promise<void> {}
+
+  async assigned(): Promise<void> {}
+
   async batch(state: PartitionState, items: readonly Item[]): Promise<void> {
     let rest = items
     // What is published goes out together, once for the whole batch, unless some of it is refused.

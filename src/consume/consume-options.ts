@@ -51,7 +51,7 @@ export interface ReceiveContext<Data> {
 interface ConsumeSettings {
   /** Where a group starts that does not exist yet. Default 'earliest'. */
   readonly startFrom?: 'earliest' | 'latest'
-  /** Messages per batch (and, for `apply`, at most per commit): 1 to 10,000, default 500 for `apply`, 64 for `receive`. */
+  /** Messages per batch (and, for `apply`, at most per commit): 1 to 10,000, default 500 for `apply`, 64 with `receive` or calls. */
   readonly batchSize?: number
   /** Attempts in all, the first included: 1 to 1,000, default 8. */
   readonly maxAttempts?: number
@@ -87,6 +87,7 @@ export interface ConsumeApplyBatch<Tx, Data> extends ConsumeSettings {
   readonly transactionTimeoutMs?: number
   readonly apply?: never
   readonly calls?: never
+  readonly concurrency?: never
   /** Set-based SQL: all items or none; after a failure the items are applied one by one. */
   readonly applyBatch: (items: readonly BatchItem<Data>[], context: { readonly tx: Tx; readonly signal: AbortSignal }) => unknown
   readonly receive?: never

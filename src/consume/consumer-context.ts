@@ -53,4 +53,6 @@ export interface PartitionState {
   readonly handlers: AbortSignal
   /** Nothing new may begin. */
   readonly stopping: AbortSignal
+  /** Ends the partition's loop: something beside it cannot go on. */
+  fail(error: unknown): void
 }

@@ -1,8 +1,9 @@
 import type { Assignment } from '../broker/broker.ts'
-import { isOnefoldError } from '../errors.ts'
+import { isOnefoldError, OnefoldError } from '../errors.ts'
 import { ApplyHandler } from './apply-handler.ts'
 import { ApplyStrategy } from './apply-strategy.ts'
-import type { ConsumeOptions } from './consume-options.ts'
+import { CallStrategy } from './call-strategy.ts'
+import type { Calls, ConsumeOptions } from './consume-options.ts'
 import type { ConsumerContext } from './consumer-context.ts'
 import { PartitionLoop } from './partition-loop.ts'
 import { ReceiveStrategy } from './receive-strategy.ts'
@@ -15,6 +16,7 @@ const againAfterMs = 250
 export class Consumer {
   readonly context: ConsumerContext
   readonly #strategy: Strategy
+  readonly #declaredCalls: ReadonlySet<string>
   readonly #loops = new Set<PartitionLoop>()
   readonly #stop = new AbortController()
   readonly #handlers = new Set<AbortController>()
@@ -27,10 +29,22 @@ export class Consumer {
 
   constructor(context: ConsumerContext, options: ConsumeOptions<unknown, unknown>) {
     this.context = context
-    this.#strategy =
-      options.receive === undefined
-        ? new ApplyStrategy(context, new ApplyHandler(context, options))
-        : new ReceiveStrategy(context, options, new Slots(context.settings.concurrency))
+    this.#declaredCalls = new Set(Object.keys((options.calls as Calls<unknown> | undefined) ?? {}))
+    this.#strategy = this.#strategyFor(options)
+  }
+
+  #strategyFor(options: ConsumeOptions<unknown, unknown>): Strategy {
+    const { context } = this
+    const slots = new Slots(context.settings.concurrency)
+    if (options.receive !== undefined) return new ReceiveStrategy(context, options, slots)
+    const handler = new ApplyHandler(context, options)
+    const { calls } = options
+    if (this.#declaredCalls.size === 0) return new ApplyStrategy(context, handler)
+    // A slot that becomes free may be what a due message of any partition waits for.
+    slots.onFree = () => {
+      for (const loop of this.#loops) loop.parkedChanged()
+    }
+    return new CallStrategy(context, handler, calls as Calls<unknown>, slots)
   }
 
   async start(): Promise<void> {
@@ -42,6 +56,7 @@ export class Consumer {
         what: `declare group ${subscription.topic}/${subscription.group}`,
       },
     )
+    await this.#refuseRenamedCalls()
     this.#changes = database.changes.onChange((topics) => {
       if (topics === undefined || topics.has(subscription.topic)) for (const loop of this.#loops) loop.parkedChanged()
     })
@@ -51,6 +66,20 @@ export class Consumer {
         startFrom: settings.startFrom,
         signal: this.#stop.signal,
       }),
+    )
+  }
+
+  /** A call's name is its identity in the journal: under another name it would be made again. */
+  async #refuseRenamedCalls(): Promise<void> {
+    const { database, subscription } = this.context
+    const open = await database.read((stores) => stores.calls.openNames(subscription))
+    const missing = open.filter((name) => !this.#declaredCalls.has(name))
+    if (missing.length === 0) return
+    const { topic, group } = subscription
+    throw new OnefoldError(
+      'CALL_RENAMED',
+      `group ${group} of topic ${topic} has messages that are not done and whose journal knows the call${missing.length > 1 ? 's' : ''} ${missing.join(', ')}, which the consumer does not declare. Give ${missing.length > 1 ? 'them their names' : 'it its name'} back, or finish or discard those messages first (\`onefold attention\`).`,
+      { details: { topic, group, call: missing[0] } },
     )
   }
 

@@ -50,6 +50,24 @@ export function deadLetter(error: unknown): AttentionReason {
   return { kind: 'dead-letter', fingerprint, errorName, errorMessage, errorStack }
 }
 
+/** Nobody knows what became of a call: a person is to find out, and the key waits. */
+export function unknownOutcome(error: unknown, call: string): AttentionReason {
+  const { fingerprint, ...record } = fingerprintOf(error)
+  return { kind: 'unknown-outcome', fingerprint: `${call}-${fingerprint}`, ...record }
+}
+
+/** After an attempt that left an outcome unknown: never again at once, the answer may still be on its way. */
+export function afterUnknown(
+  { settings, runtime }: ConsumerContext,
+  error: unknown,
+  attempts: number,
+  reason: AttentionReason,
+): ParkStep {
+  const decision = nextStep({ attempts, error, settings: { ...settings, inlineAttempts: 1 }, random: runtime.random() })
+  if (decision.step === 'park') return { step: 'park', state: 'waiting', dueMs: runtime.wallMs() + decision.delayMs }
+  return { step: 'park', state: 'attention', dueMs: 0, reason }
+}
+
 export function attemptRecord(error: unknown, attempt: number, atMs: number): AttemptRecord {
   const { errorName, errorMessage, errorStack } = fingerprintOf(error)
   return { attempt, atMs, errorName, errorMessage, errorStack }

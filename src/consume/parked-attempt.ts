@@ -32,7 +32,7 @@ export interface Turn {
 }
 
 /** What else belongs into the commit that ends a turn. */
-type Record = (session: Session<unknown>) => Awaitable<void>
+export type RecordInCommit = (session: Session<unknown>) => Awaitable<void>
 
 /** An attempt of a parked message: it ends in one commit, with the message applied and gone, or kept for later or a person. */
 export class ParkedAttempt {
@@ -64,7 +64,9 @@ export class ParkedAttempt {
     const turn: Turn = { row: row.row, item, attempts: row.attempts + 1, crashes, marked: options.marked }
     const hopeless = item.invalid ?? (crashes >= settings.maxCrashes ? crashed(item, crashes) : undefined)
     if (hopeless === undefined) return turn
-    await this.fail(state, turn, hopeless, { step: 'park', state: 'attention', dueMs: 0, reason: deadLetter(hopeless) })
+    await this.fail(state, turn, hopeless, {
+      step: { step: 'park', state: 'attention', dueMs: 0, reason: deadLetter(hopeless) },
+    })
     return undefined
   }
 
@@ -72,7 +74,7 @@ export class ParkedAttempt {
   async apply(
     state: PartitionState,
     turn: Turn,
-    options: { readonly calls?: CallValues; readonly record?: Record } = {},
+    options: { readonly calls?: CallValues; readonly record?: RecordInCommit } = {},
   ): Promise<void> {
     const { subscription, runtime } = this.#context
     const { row, item, attempts } = turn
@@ -101,20 +103,20 @@ export class ParkedAttempt {
       })
     } catch (error) {
       if (!isBlamed(error)) throw error
-      await this.fail(state, turn, error, this.#stepAfter(error, turn), options)
+      await this.fail(state, turn, error, options)
       return
     }
     if (failure !== undefined) reportFailure(this.#context, state.partition, item, failure.error, attempts, failure.step.state)
   }
 
-  /** Ends the turn without running the handler. */
+  /** Ends the turn without running the handler; without `step` as after any failed attempt. */
   async fail(
     state: PartitionState,
     turn: Turn,
     error: unknown,
-    step: ParkStep,
-    options: { readonly record?: Record } = {},
+    options: { readonly step?: ParkStep | undefined; readonly record?: RecordInCommit } = {},
   ): Promise<void> {
+    const step = options.step ?? this.#stepAfter(error, turn)
     await commitUnderLease(this.#context, state, async (session) => {
       await options.record?.(session)
       await this.#keep(session, turn, error, step)
@@ -124,7 +126,7 @@ export class ParkedAttempt {
   }
 
   /** Takes the turn back: what stopped it says nothing about the message, so the attempt does not count. */
-  async giveBack(state: PartitionState, turn: Turn, options: { readonly record?: Record } = {}): Promise<void> {
+  async giveBack(state: PartitionState, turn: Turn, options: { readonly record?: RecordInCommit } = {}): Promise<void> {
     const { runtime } = this.#context
     await commitUnderLease(this.#context, state, async (session) => {
       await options.record?.(session)
@@ -136,6 +138,11 @@ export class ParkedAttempt {
       )
       await this.#end(session, state, turn)
     })
+  }
+
+  /** The row is no longer there: a person, or an erasure, has taken it away. */
+  async gone(state: PartitionState, turn: Turn): Promise<void> {
+    await commitUnderLease(this.#context, state, (session) => this.#end(session, state, turn))
   }
 
   #stepAfter(error: unknown, { attempts, crashes }: Turn): ParkStep {

@@ -22,6 +22,8 @@ export class PartitionLoop {
   readonly #gate: { readonly paused: boolean; opened(signal: AbortSignal): Promise<void> }
   readonly #stop: AbortSignal
   readonly #handlers: AbortController
+  /** Aborted when something beside the loop cannot go on. */
+  readonly #failed = new AbortController()
   #busy = false
   #parkedDueMs: number | undefined
   #parkedDirty = true
@@ -45,7 +47,7 @@ export class PartitionLoop {
 
   /** Nothing is being done here, nothing is due, and the broker knows of nothing more. */
   async idle(): Promise<boolean> {
-    if (this.#busy || this.#parkedDirty) return false
+    if (this.#busy || this.#parkedDirty || this.#strategy.underWay(this.#assignment.partition) > 0) return false
     const { database, subscription } = this.#context
     const dueMs = await database.read((stores) => stores.parked.nextDueMs(subscription, this.#assignment.partition))
     return dueMs === undefined && (await this.#assignment.drained()) && !this.#busy
@@ -60,7 +62,7 @@ export class PartitionLoop {
   async run(): Promise<void> {
     const { subscription, ownership, database, runtime } = this.#context
     const { partition, revoked, lost } = this.#assignment
-    const end = AbortSignal.any([this.#stop, revoked])
+    const end = AbortSignal.any([this.#stop, revoked, this.#failed.signal])
     const lose = (): void => this.#handlers.abort()
     let taken: Lease | undefined
     try {
@@ -75,7 +77,13 @@ export class PartitionLoop {
         held: new Set(await database.read((stores) => stores.parked.heldLanes(subscription, partition))),
         handlers: this.#handlers.signal,
         stopping: end,
+        fail: (error) => {
+          if (!(error instanceof Lost)) this.#report(error)
+          this.#failed.abort(error)
+          this.#handlers.abort()
+        },
       }
+      await this.#strategy.assigned(state)
       const suspects = new Suspects(
         lease,
         this.#context.settings.batchSize,
@@ -96,10 +104,16 @@ export class PartitionLoop {
         if (this.#gate.paused) await this.#gate.opened(end)
         if (end.aborted) break
         if (await this.#parkedDue()) {
+          if (!this.#strategy.takesParked) {
+            // Nothing new is taken on while due messages wait for a free slot.
+            await this.#parkedMayGoOn(end)
+            continue
+          }
           this.#busy = true
           this.#parkedDirty = true
-          const parked = (): Promise<boolean> => this.#strategy.parked(state, { marked: suspects.any })
-          await (suspects.any ? this.#alone(parked) : this.#beside(parked))
+          const marked = this.#strategy.waitsOutside ? suspects.repeated : suspects.any
+          const parked = (): Promise<boolean> => this.#strategy.parked(state, { marked })
+          await (marked ? this.#alone(parked) : this.#beside(parked))
           this.#busy = false
           continue
         }
@@ -127,14 +141,11 @@ export class PartitionLoop {
         }
       }
     } catch (error) {
-      if (!(error instanceof Lost))
-        this.#context.report({
-          kind: 'database-error',
-          partition,
-          message: `partition given up: ${(error as Error)?.message ?? String(error)}`,
-          error,
-        })
+      if (!(error instanceof Lost)) this.#report(error)
+      this.#handlers.abort()
     } finally {
+      // What is under way ends first: the lease is its right to commit.
+      await this.#strategy.settled(partition)
       this.#busy = false
       lost.removeEventListener('abort', lose)
       if (taken !== undefined) await ownership.release(taken).catch(() => undefined)
@@ -171,7 +182,24 @@ export class PartitionLoop {
 
   /** Its work is bounded by the transaction's time limit, and takes its turn with that of others anyhow. */
   get #inTransactions(): boolean {
-    return this.#context.settings.semantics === 'effectively-once'
+    return !this.#strategy.waitsOutside
+  }
+
+  #report(error: unknown): void {
+    this.#context.report({
+      kind: 'database-error',
+      partition: this.#assignment.partition,
+      message: `partition given up: ${(error as Error)?.message ?? String(error)}`,
+      error,
+    })
+  }
+
+  async #parkedMayGoOn(end: AbortSignal): Promise<void> {
+    const { promise: ended, resolve } = Promise.withResolvers<undefined>()
+    const stop = (): void => resolve(undefined)
+    end.addEventListener('abort', stop, { once: true })
+    await this.#nextOrParked(ended, { overdue: true })
+    end.removeEventListener('abort', stop)
   }
 
   async #parkedDue(): Promise<boolean> {
@@ -183,7 +211,11 @@ export class PartitionLoop {
     return this.#parkedDueMs !== undefined && this.#parkedDueMs <= runtime.wallMs()
   }
 
-  async #nextOrParked(next: Promise<readonly Delivery[] | undefined>): Promise<readonly Delivery[] | undefined | 'parked'> {
+  /** `overdue`: what is due waits for something else than its time. */
+  async #nextOrParked(
+    next: Promise<readonly Delivery[] | undefined>,
+    options: { readonly overdue?: boolean } = {},
+  ): Promise<readonly Delivery[] | undefined | 'parked'> {
     const { runtime } = this.#context
     if (this.#parkedDirty) return 'parked'
     using stack = new DisposableStack()
@@ -193,7 +225,8 @@ export class PartitionLoop {
       stack.defer(() => {
         this.#wakeParked = undefined
       })
-      const waitMs = this.#parkedDueMs === undefined ? undefined : Math.max(1, this.#parkedDueMs - runtime.wallMs())
+      const untilDueMs = this.#parkedDueMs === undefined ? undefined : Math.max(1, this.#parkedDueMs - runtime.wallMs())
+      const waitMs = options.overdue === true ? parkedPollMs : untilDueMs
       if (waitMs !== undefined) {
         stack.use(
           runtime.after(Math.min(waitMs, parkedPollMs), () => {
@@ -228,6 +261,11 @@ class Suspects {
 
   get any(): boolean {
     return this.#crashes > 0
+  }
+
+  /** Once may be anybody's fault: what waits for the outside world is not slowed down for it. */
+  get repeated(): boolean {
+    return this.#crashes >= suspiciousCrashes
   }
 
   get eachAlone(): boolean {

@@ -1,6 +1,5 @@
 import { tokenOf } from '../calls/token.ts'
 import { isOnefoldError, OnefoldError } from '../errors.ts'
-import { isThenable } from '../message.ts'
 import { commitUnderLease } from './commit.ts'
 import type { ConsumeReceive } from './consume-options.ts'
 import type { ConsumerContext, PartitionState } from './consumer-context.ts'
@@ -12,6 +11,7 @@ import type { NewParked } from './parked-store.ts'
 import type { Slots } from './slots.ts'
 import type { Strategy } from './strategy.ts'
 import { Lost } from './strategy.ts'
+import { withinTime } from './time-limit.ts'
 
 type Result = { readonly as: 'applied' | 'suppressed' | 'lost' } | { readonly as: 'parked'; readonly parked: NewParked }
 
@@ -29,6 +29,17 @@ export class ReceiveStrategy implements Strategy {
     this.#options = options
     this.#slots = slots
   }
+
+  readonly waitsOutside = true
+  readonly takesParked = true
+
+  underWay(): number {
+    return 0
+  }
+
+  async settled(): Promise<void> {}
+
+  async assigned(): Promise<void> {}
 
   batch(state: PartitionState, items: readonly Item[]): Promise<void> {
     return this.#options.semantics === 'at-most-once'
@@ -220,41 +231,22 @@ export class ReceiveStrategy implements Strategy {
 
   async #call(state: PartitionState, item: Item, attempt: number): Promise<void> {
     const { runtime, settings, subscription } = this.#context
-    const controller = new AbortController()
-    const signal = AbortSignal.any([controller.signal, state.handlers])
-    if (signal.aborted) throw stopped()
+    const token = tokenOf(subscription.topic, subscription.group, item.identity)
     await runtime.reached?.('consume:receiving')
-    const result = this.#options.receive(item.data, {
-      message: messageOf(item),
-      attempt,
-      token: tokenOf(subscription.topic, subscription.group, item.identity),
-      signal,
-    })
-    if (isThenable(result)) {
-      let timer: Disposable | undefined
-      let stop: (() => void) | undefined
-      try {
-        await Promise.race([
-          result,
-          new Promise<never>((_, reject) => {
-            timer = runtime.after(settings.timeoutMs, () => {
-              const error = new OnefoldError(
-                'TRANSACTION_TIMEOUT',
-                `receive did not end within timeoutMs (${settings.timeoutMs} ms).`,
-                { retry: 'later', outcome: 'unknown' },
-              )
-              controller.abort(error)
-              reject(error)
-            })
-            stop = () => reject(stopped())
-            state.handlers.addEventListener('abort', stop, { once: true })
+    await withinTime(
+      runtime,
+      {
+        limitMs: settings.timeoutMs,
+        outer: state.handlers,
+        stopped,
+        expired: () =>
+          new OnefoldError('TRANSACTION_TIMEOUT', `receive did not end within timeoutMs (${settings.timeoutMs} ms).`, {
+            retry: 'later',
+            outcome: 'unknown',
           }),
-        ])
-      } finally {
-        timer?.[Symbol.dispose]()
-        if (stop !== undefined) state.handlers.removeEventListener('abort', stop)
-      }
-    }
+      },
+      (signal) => this.#options.receive(item.data, { message: messageOf(item), attempt, token, signal }),
+    )
     await runtime.reached?.('consume:received-done')
   }
 }

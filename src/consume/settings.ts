@@ -1,3 +1,4 @@
+import type { AnyCall } from '../call.ts'
 import { optionInvalid } from '../errors.ts'
 import { checkName } from '../topic.ts'
 import type { AttemptSettings } from './attempts.ts'
@@ -49,6 +50,7 @@ export function checkConsumeOptions(options: ConsumeOptions<unknown, unknown>): 
   if (onExhausted !== 'hold' && onExhausted !== 'skip') throw optionInvalid('onExhausted', onExhausted, "'hold' or 'skip'")
   const receives = options.receive !== undefined ? options : undefined
   const applies = options.receive === undefined ? options : undefined
+  const calls = checkCalls(applies?.calls)
   const maxAttempts = whole('maxAttempts', options.maxAttempts, 8, 1, 1_000)
   return {
     semantics,
@@ -56,16 +58,38 @@ export function checkConsumeOptions(options: ConsumeOptions<unknown, unknown>): 
     onExhausted,
     maxAttempts,
     inlineAttempts: Math.min(maxAttempts, whole('inlineAttempts', options.inlineAttempts, 2, 1, 10)),
-    batchSize: whole('batchSize', options.batchSize, receives === undefined ? 500 : 64, 1, 10_000),
+    batchSize: whole('batchSize', options.batchSize, receives === undefined && calls === 0 ? 500 : 64, 1, 10_000),
     backoffMs: whole('backoffMs', options.backoffMs, 1_000, 0, hourMs),
     maxBackoffMs: whole('maxBackoffMs', options.maxBackoffMs, 300_000, 0, dayMs),
     maxCrashes: whole('maxCrashes', options.maxCrashes, 3, 1, 100),
-    concurrency: whole('concurrency', receives?.concurrency, 1, 1, 1_000),
+    concurrency: whole('concurrency', concurrencyOf(options, calls), calls > 0 ? 10 : 1, 1, 1_000),
     timeoutMs:
       receives === undefined
         ? whole('transactionTimeoutMs', applies?.transactionTimeoutMs, 30_000, 10, hourMs)
         : whole('timeoutMs', receives.timeoutMs, 30_000, 10, dayMs),
   }
+}
+
+function checkCalls(calls: unknown): number {
+  if (calls === undefined) return 0
+  if (typeof calls !== 'object' || calls === null) throw optionInvalid('calls', calls, 'an object of calls by name')
+  const entries = Object.entries(calls)
+  for (const [name, one] of entries) {
+    checkName('calls', name)
+    if (typeof (one as Partial<AnyCall> | null)?.run !== 'function' || (one as Partial<AnyCall>).rule === undefined)
+      throw optionInvalid(`calls.${name}`, one, 'made with call()')
+  }
+  return entries.length
+}
+
+function concurrencyOf(options: ConsumeOptions<unknown, unknown>, calls: number): number | undefined {
+  if (options.receive === undefined && options.concurrency !== undefined && calls === 0)
+    throw optionInvalid(
+      'concurrency',
+      options.concurrency,
+      'left out where no calls are declared: one transaction runs at a time',
+    )
+  return options.concurrency
 }
 
 export function whole(option: string, value: number | undefined, standard: number, min: number, max: number): number {

@@ -9,6 +9,16 @@ export interface Strategy {
   parked(state: PartitionState, options: { readonly marked: boolean }): Promise<boolean>
   /** Runs one message alone, after a durable mark that it is about to run: something here may kill the process. */
   suspect(state: PartitionState, item: Item): Promise<void>
+  /** Its handlers wait for the outside world: nobody else may be made to wait for one of them. */
+  readonly waitsOutside: boolean
+  /** False: as much as may be under way at the same time is, and due messages wait. */
+  readonly takesParked: boolean
+  /** The partition is ours now: what an owner before us had under way is nobody's. */
+  assigned(state: PartitionState): Promise<void>
+  /** Parked messages of the partition that are under way now, beside the loop. */
+  underWay(partition: string): number
+  /** Resolves when none is. */
+  settled(partition: string): Promise<void>
 }
 
 /**
