@@ -48,6 +48,7 @@ export class ApplyStrategy implements Strategy {
   }
 
   readonly waitsOutside = false
+  readonly turnsBeside = false
   readonly takesParked = true
 
   underWay(): number {

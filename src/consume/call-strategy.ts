@@ -37,6 +37,7 @@ const gatherMs = 50
  */
 export class CallStrategy implements Strategy {
   readonly waitsOutside = true
+  readonly turnsBeside = true
   readonly #context: ConsumerContext
   readonly #calls: readonly (readonly [string, AnyCall])[]
   readonly #apply: ApplyStrategy

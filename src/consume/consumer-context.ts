@@ -47,6 +47,8 @@ export interface Outgoing {
 export interface PartitionState {
   readonly partition: string
   readonly lease: Lease
+  /** Parked messages have their turns beside the loop: which lanes are held, only the table knows, inside a transaction. */
+  readonly turnsBeside: boolean
   /** Lanes that a parked message holds up. Only the owner adds to them. */
   held: ReadonlySet<string>
   /** Aborts running handlers: taken over, or stopped without drain. */

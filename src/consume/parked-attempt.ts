@@ -93,10 +93,14 @@ export class ParkedAttempt {
             applied = 1
           })
         } catch (caught) {
-          if (isInfrastructure(caught) || isBlamed(caught) || isStopped(caught)) throw caught
-          const error = caught ?? new Error(String(caught))
-          failure = { error, step: this.#stepAfter(error, turn) }
-          await this.#keep(session, turn, error, failure.step)
+          if (isInfrastructure(caught) || isBlamed(caught)) throw caught
+          // What `record` has written must not go with it.
+          if (isStopped(caught)) await this.#return(session, turn)
+          else {
+            const error = caught ?? new Error(String(caught))
+            failure = { error, step: this.#stepAfter(error, turn) }
+            await this.#keep(session, turn, error, failure.step)
+          }
         }
         await session.checkpoints.advance(subscription, state.partition, { applied, suppressed: 0 })
         await this.#end(session, state, turn)
@@ -127,17 +131,17 @@ export class ParkedAttempt {
 
   /** Takes the turn back: what stopped it says nothing about the message, so the attempt does not count. */
   async giveBack(state: PartitionState, turn: Turn, options: { readonly record?: RecordInCommit } = {}): Promise<void> {
-    const { runtime } = this.#context
     await commitUnderLease(this.#context, state, async (session) => {
       await options.record?.(session)
-      const nowMs = runtime.wallMs()
-      await session.parked.failed(
-        turn.row,
-        { state: 'waiting', attempts: turn.attempts - 1, crashes: turn.crashes, dueMs: nowMs, release: false },
-        nowMs,
-      )
+      await this.#return(session, turn)
       await this.#end(session, state, turn)
     })
+  }
+
+  async #return(session: Session<unknown>, { row, attempts, crashes }: Turn): Promise<void> {
+    const nowMs = this.#context.runtime.wallMs()
+    const change = { state: 'waiting', attempts: attempts - 1, crashes, dueMs: nowMs, release: false } as const
+    await session.parked.failed(row, change, nowMs)
   }
 
   /** The row is no longer there: a person, or an erasure, has taken it away. */

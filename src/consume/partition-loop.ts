@@ -74,6 +74,7 @@ export class PartitionLoop {
       const state: PartitionState = {
         partition,
         lease,
+        turnsBeside: this.#strategy.turnsBeside,
         held: new Set(await database.read((stores) => stores.parked.heldLanes(subscription, partition))),
         handlers: this.#handlers.signal,
         stopping: end,
@@ -117,6 +118,11 @@ export class PartitionLoop {
           this.#busy = false
           continue
         }
+        // What was under way when an earlier owner ended has ended as well, whichever way.
+        if (suspects.through && this.#strategy.underWay(partition) === 0) {
+          suspects.clear()
+          await database.write((session) => session.ownership.trust(lease), { what: 'trust' })
+        }
         next ??= this.#assignment.next(suspects.limit, end)
         const deliveries = await this.#nextOrParked(next)
         if (deliveries === 'parked') continue
@@ -135,10 +141,6 @@ export class PartitionLoop {
         // Nothing is left: all that waited when the last owner ended has been through. (A short batch alone does not say so.)
         if (suspects.any && deliveries.length < suspects.limit && (await this.#assignment.drained()))
           suspects.passed(Number.POSITIVE_INFINITY)
-        if (suspects.through) {
-          suspects.clear()
-          await database.write((session) => session.ownership.trust(lease), { what: 'trust' })
-        }
       }
     } catch (error) {
       if (!(error instanceof Lost)) this.#report(error)
@@ -169,7 +171,7 @@ export class PartitionLoop {
       if (from < items.length) await this.#beside(() => this.#strategy.batch(state, from === 0 ? items : items.slice(from)))
     }
     suspects.passed(items.length)
-    if (state.held !== heldBefore || state.held.size > 0) this.#parkedDirty = true
+    if (state.held !== heldBefore || state.held.size > 0 || state.turnsBeside) this.#parkedDirty = true
   }
 
   #alone<R>(work: () => Promise<R>): Promise<R> {

@@ -31,6 +31,7 @@ export class ReceiveStrategy implements Strategy {
   }
 
   readonly waitsOutside = true
+  readonly turnsBeside = false
   readonly takesParked = true
 
   underWay(): number {

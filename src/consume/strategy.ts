@@ -11,6 +11,8 @@ export interface Strategy {
   suspect(state: PartitionState, item: Item): Promise<void>
   /** Its handlers wait for the outside world: nobody else may be made to wait for one of them. */
   readonly waitsOutside: boolean
+  /** Parked messages have their turns beside the loop, several at a time. */
+  readonly turnsBeside: boolean
   /** False: as much as may be under way at the same time is, and due messages wait. */
   readonly takesParked: boolean
   /** The partition is ours now: what an owner before us had under way is nobody's. */

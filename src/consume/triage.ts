@@ -27,7 +27,8 @@ export async function triage(
         )
       : undefined
   // A person may have let a lane go meanwhile: what the table says inside this transaction counts.
-  if (state.held.size > 0) tally.held = new Set(await session.parked.heldLanes(subscription, state.partition))
+  if (state.turnsBeside || state.held.size > 0)
+    tally.held = new Set(await session.parked.heldLanes(subscription, state.partition))
   for (let index = 0; index < beyond.length; index++) {
     const item = beyond[index] as Item
     const status = statuses?.[index] ?? 'new'

@@ -419,6 +419,52 @@ describe('consumer with calls', () => {
     expect(made).toEqual({ quick: 1, slow: 2 })
   })
 
+  test('messages without a key: none waits for another', async () => {
+    const file = new TemporaryFile()
+    const app = file.app()
+    const keyless = topic<Order>('keyless', { partitions: 1, id: (order) => order.id })
+    let first = true
+    app.consume(keyless, {
+      group: 'g',
+      backoffMs: 1,
+      calls: {
+        slow: call(async ({ id }: Order) => {
+          if (!first) return id
+          first = false
+          throw new CallFailed('not yet')
+        }),
+      },
+      apply: ({ id }: Order, { tx }) => tx.run('insert into effect values (?, 1)', id),
+    })
+    await app.start()
+    for (const id of ['a', 'b', 'c']) await app.publish(keyless, { id })
+    await app.idle()
+    expect(file.effects().sort()).toEqual(['a', 'b', 'c'])
+  })
+
+  test('a message that wants no call waits for an earlier one of its key that does, and for no other', async () => {
+    const file = new TemporaryFile()
+    const app = file.app()
+    const gate = Promise.withResolvers<void>()
+    app.consume(orders, {
+      group: 'g',
+      calls: { slow: call(async (_: Order) => await gate.promise, { when: ({ id }) => id === 'a1' }) },
+      apply: ({ id }: Order, { tx }) => tx.run('insert into effect values (?, 1)', id),
+    })
+    await app.start()
+    await app.publishMany(
+      orders,
+      ['a1', 'a2', 'b1', 'c1', 'a3'].map((id) => ({ data: { id, key: id.slice(0, 1) } })),
+    )
+    await until(() => file.effects().length === 2, 'the other keys')
+    expect(file.effects().sort()).toEqual(['b1', 'c1'])
+    await app.publish(orders, { id: 'b2', key: 'b' })
+    await until(() => file.effects().length === 3, 'another of a key that nothing holds')
+    gate.resolve()
+    await app.idle()
+    expect(file.effects().filter((id) => id.startsWith('a'))).toEqual(['a1', 'a2', 'a3'])
+  })
+
   test('stopped with drain: what has begun ends; what has not stays for the next start', async () => {
     const gate = Promise.withResolvers<void>()
     const { file, build, requests } = subject((requests) =>
