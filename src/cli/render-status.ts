@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import type { DatabaseStatus, GroupStatus, TopicStatus } from '../inspect/status.ts'
+import type { DatabaseStatus, DedupWindowStatus, GroupStatus, TopicStatus } from '../inspect/status.ts'
 import { bytes, count, duration, printable, table } from './readable.ts'
 
 /** What a group's semantics promise, in words. */
@@ -8,6 +8,9 @@ const promises: Readonly<Record<string, string>> = {
   'at-least-once': 'acknowledged after the handler, never inside a transaction: its effect may happen again after a crash',
   'at-most-once': 'acknowledged before the handler: its effect may be lost in a crash, and never happens again',
 }
+
+/** A schedule that is later than this has no process to look after it, or cannot make its message. */
+const overdueMs = 5_000
 
 /** Partitions shown one by one; more are counted. */
 const maxPartitions = 8
@@ -23,6 +26,7 @@ export function renderStatus(status: DatabaseStatus, nowMs: number): string {
     ...renderPromises(status.groups),
     section('Owners', renderOwners(status, nowMs), 'no process consumes'),
   ]
+  if (status.schedules.length > 0) parts.push(section('Schedules', renderSchedules(status, nowMs)))
   if (status.dedupWindows.length > 0) parts.push(section('Duplicates are recognised among', renderWindows(status)))
   const waiting = [
     ...(status.scheduled > 0 ? [`${count(status.scheduled)} scheduled for later`] : []),
@@ -112,14 +116,48 @@ function renderOwners(status: DatabaseStatus, nowMs: number): string {
   return table(['>PID', 'ALIVE', '>PARTITIONS', 'LEASE', 'HOST'], rows, '  ')
 }
 
-function renderWindows(status: DatabaseStatus): string {
-  const rows = status.dedupWindows.map((window) => [
+function renderSchedules(status: DatabaseStatus, nowMs: number): string {
+  const rows = status.schedules.map((schedule) => [
+    schedule.name,
+    schedule.topic,
+    schedule.pattern,
+    schedule.timeZone,
+    instant(schedule.lastMs),
+    schedule.nextMs === null
+      ? 'unknown'
+      : `${instant(schedule.nextMs)}${schedule.nextMs < nowMs - overdueMs ? ' (overdue)' : ''}`,
+    count(schedule.fired),
+    count(schedule.missed),
+  ])
+  return table(['NAME', 'TOPIC', 'PATTERN', 'TIME ZONE', 'DECIDED UP TO', 'NEXT', '>FIRED', '>MISSED'], rows, '  ')
+}
+
+function instant(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`
+}
+
+function renderWindows({ dedupWindows }: DatabaseStatus): string {
+  const rows = dedupWindows.map((window) => [
     window.name,
     count(window.ids),
     duration(window.liveMs),
+    window.windowMs === null ? 'unknown' : duration(window.windowMs),
     count(window.generations),
+    headroom(window),
   ])
-  return table(['NAME', '>IDS', '>REACHING BACK', '>GENERATIONS'], rows, '  ')
+  const shrunk = dedupWindows
+    .filter((window) => window.shrunk)
+    .map(
+      (window) =>
+        `  ${window.name} is SHORTER THAN CONFIGURED: it was configured lately, or dedupWindow.maxIds` +
+        `${window.maxIds === null ? '' : ` (${count(window.maxIds)})`} is too low\n`,
+    )
+  const headings = ['NAME', '>IDS', '>REACHING BACK', '>CONFIGURED', '>GENERATIONS', 'OLDEST FORGOTTEN AFTER']
+  return table(headings, rows, '  ') + shrunk.join('')
+}
+
+function headroom({ headroom: { ids, ms } }: DedupWindowStatus): string {
+  return ids === null || ms === null ? 'unknown' : `${count(ids)} more ids, or ${duration(ms)}`
 }
 
 /** A topic known by name only so far has not said yet whether its messages have keys. */

@@ -12,7 +12,7 @@ export const status = defineCommand({
   description: [
     'Shows topics (messages, offsets), consumer groups (applied, duplicates suppressed, lag, parked, waiting for a person, age of ' +
       'the oldest message not applied, and what each group promises), the processes that own partitions and whether they live, ' +
-      'the process holding the write lock at this moment, the size of the file and of its write-ahead log, and how far back ' +
+      'the process holding the write lock at this moment, schedules (their pattern, and the instant they fire next), the size of the file and of its write-ahead log, and how far back ' +
       'duplicates are recognised.',
   ],
   promise: 'Reads what is committed and never waits for writers. It does not create a file that is not there.',
