@@ -1,4 +1,4 @@
-import type { AttentionReason } from '../attention/attention-store.ts'
+import type { AttemptRecord, AttentionReason } from '../attention/attention-store.ts'
 import type { Subscription } from '../inbox/inbox-store.ts'
 import type { Awaitable, Envelope } from '../message.ts'
 
@@ -8,14 +8,7 @@ import type { Awaitable, Envelope } from '../message.ts'
  */
 export type ParkedState = 'waiting' | 'calling' | 'behind' | 'attention'
 
-/** What an attempt failed with, kept with the message as long as it is parked or shown in attention. */
-export interface AttemptRecord {
-  readonly attempt: number
-  readonly atMs: number
-  readonly errorName: string
-  readonly errorMessage: string
-  readonly errorStack: string
-}
+export type { AttemptRecord }
 
 /** Failed attempts kept per message: the newest. */
 export const keptAttempts = 20

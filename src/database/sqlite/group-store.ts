@@ -57,6 +57,16 @@ export class SqliteGroupStore implements GroupStore {
         },
       )
     }
+    const items = 'attention in (select attention from {p}attention where subscription = ?)'
+    this.#statements.sql(`delete from {p}audit where ${items}`).run(number)
+    this.#statements.sql('delete from {p}revision where subscription = ?').run(number)
+    this.#statements
+      .sql(
+        `delete from {p}attempt where parked in (select parked from {p}attention where subscription = ?1
+           union all select parked from {p}parked where subscription = ?1)`,
+      )
+      .run(number)
+    this.#statements.sql('delete from {p}call where subscription = ?').run(number)
     const attention = this.#statements
       .sql("delete from {p}attention where subscription = ? and state = 'open'")
       .run(number).changes

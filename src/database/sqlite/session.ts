@@ -68,7 +68,7 @@ export class SqliteStores implements Stores {
     this.ownership = new SqliteOwnershipStore(this.statements)
     this.parked = new SqliteParkedStore(this.statements, this.subscriptions)
     this.startMarks = new SqliteStartMarkStore(this.statements, this.subscriptions)
-    this.attention = new SqliteAttentionStore(this.statements, this.touched)
+    this.attention = new SqliteAttentionStore(this.statements, this.subscriptions, this.touched)
     this.calls = new SqliteCallStore(this.statements, this.subscriptions)
     this.cron = new SqliteCronStore(this.statements)
   }
