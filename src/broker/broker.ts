@@ -1,5 +1,5 @@
 import type { OnefoldError } from '../errors.ts'
-import type { Card } from '../guarantee/card.ts'
+import type { BrokerCard } from '../guarantee/card.ts'
 import type { Subscription } from '../inbox/inbox-store.ts'
 import type { Delivery, Envelope, Receipt } from '../message.ts'
 import type { Lease } from '../ownership/ownership-store.ts'
@@ -8,7 +8,7 @@ import type { AnyTopic } from '../topic.ts'
 
 /** How messages travel. The core never asks which broker it is, only what its card claims. */
 export interface Broker {
-  readonly card: Card
+  readonly card: BrokerCard
   open(runtime: Runtime): Promise<void>
   close(): Promise<void>
   /** Answers per message and in order: durable as the card says, or why not. */

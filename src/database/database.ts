@@ -2,7 +2,7 @@ import type { AttentionStore } from '../attention/attention-store.ts'
 import type { CallStore } from '../calls/call-store.ts'
 import type { ParkedStore, StartMarkStore } from '../consume/parked-store.ts'
 import type { OnefoldError } from '../errors.ts'
-import type { Card } from '../guarantee/card.ts'
+import type { DatabaseCard } from '../guarantee/card.ts'
 import type { CheckpointStore, InboxStore, Subscription } from '../inbox/inbox-store.ts'
 import type { DatabaseStatus } from '../inspect/status.ts'
 import type { Awaitable, Delivery, Envelope } from '../message.ts'
@@ -105,7 +105,7 @@ export interface MaintenanceOptions {
 
 /** Where effects commit. Constructors touch nothing; `open` refuses what cannot keep the promise. */
 export interface Database<Tx> {
-  readonly card: Card
+  readonly card: DatabaseCard
   readonly changes: Changes
   open(options: { runtime: Runtime; dedupWindow: DedupWindow }): Promise<void>
   close(): Promise<void>

@@ -73,8 +73,14 @@ export function unreliableBroker(inner: Broker, options: UnreliableOptions): Unr
   let assignments = 0
   return {
     card: {
+      ...inner.card,
       name: `unreliable ${inner.card.name}`,
-      claims: { ...inner.card.claims, 'gives offsets': false, 'may hold duplicates': true },
+      claims: {
+        ...inner.card.claims,
+        redelivery: 'also what was settled',
+        'may hold duplicates': true,
+        'gives offsets': false,
+      },
     },
     open: (runtime) => inner.open(runtime),
     close: () => inner.close(),

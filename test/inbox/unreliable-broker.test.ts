@@ -7,6 +7,7 @@ import type { Broker, Delivery, Envelope } from '../../src/index.ts'
 import { topic } from '../../src/index.ts'
 import { emptyHeaders } from '../../src/message.ts'
 import { unreliableBroker } from '../../src/testing/index.ts'
+import { brokerCard } from '../support/cards.ts'
 import { TemporaryFile, temporaryFolder } from '../support/temporary.ts'
 import { until } from '../support/until.ts'
 
@@ -75,7 +76,7 @@ describe.each([1, 2, 3])('behind a broker that redelivers, duplicates and reorde
 /** A broker that hands over just these envelopes, in this order. */
 function scripted(envelopes: readonly Envelope[]): Broker {
   return {
-    card: { name: 'scripted', claims: { 'may hold duplicates': true } },
+    card: brokerCard('scripted'),
     open: async () => {},
     close: async () => {},
     publish: async (_topic, sent) => sent.map(({ id, source }) => ({ status: 'accepted' as const, id, source })),

@@ -7,6 +7,7 @@ import type { UnreliableOptions } from '../../src/testing/unreliable-broker.ts'
 import { unreliableBroker } from '../../src/testing/unreliable-broker.ts'
 import type { AnyTopic } from '../../src/topic.ts'
 import { topic } from '../../src/topic.ts'
+import { brokerCard } from '../support/cards.ts'
 
 /** One partition in memory that hands over from the position it was last told, as a log does after a restart. */
 class LogInMemory {
@@ -25,7 +26,7 @@ class LogInMemory {
   broker(): Broker {
     const log = this
     return {
-      card: { name: 'memory', claims: {} },
+      card: brokerCard('memory'),
       open: async () => {},
       close: async () => {},
       publish: async () => [],

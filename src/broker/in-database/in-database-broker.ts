@@ -1,14 +1,18 @@
 import type { Database, TopicRecord } from '../../database/database.ts'
 import { isOnefoldError, OnefoldError } from '../../errors.ts'
-import type { Card } from '../../guarantee/card.ts'
+import type { BrokerCard } from '../../guarantee/card.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
 import type { Envelope, Receipt } from '../../message.ts'
 import { Ownership } from '../../ownership/ownership.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { AnyTopic } from '../../topic.ts'
+import { topicLimits } from '../../topic.ts'
 import type { Assignment, Broker, SubscribeOptions } from '../broker.ts'
 import { PartitionAssigner } from './partition-assigner.ts'
 import { Wakeups } from './wakeups.ts'
+
+/** Where the database is the broker's alone. */
+const ownWindow = { ms: 7 * 24 * 3_600_000, maxIds: 10_000_000 } as const
 
 export interface InDatabaseBrokerOptions {
   /** How long a silent consumer keeps its partitions; default 10 s. */
@@ -22,7 +26,7 @@ export interface InDatabaseBrokerOptions {
  */
 export class InDatabaseBroker implements Broker {
   readonly database: Database<unknown>
-  readonly card: Card
+  readonly card: BrokerCard
   readonly #shared: { readonly ownership: Ownership } | undefined
   readonly #leaseMs: number
   readonly #records = new Map<AnyTopic, TopicRecord>()
@@ -40,21 +44,26 @@ export class InDatabaseBroker implements Broker {
     this.#shared = options.shared
     this.#leaseMs = options.leaseMs ?? 10_000
     this.card = Object.freeze({
+      kind: 'broker',
       name: `in-database (${database.card.name})`,
+      version: database.card.version,
       claims: Object.freeze({
         order: 'per partition',
+        redelivery: 'what was not settled',
         'may hold duplicates': false,
+        'recognises repeats': true,
+        ...(options.shared === undefined ? { 'dedup window ms': ownWindow.ms, 'dedup window ids': ownWindow.maxIds } : {}),
         'gives offsets': true,
         'delayed delivery': true,
-        'acknowledged means on disk': database.card.claims['committed means on disk'] ?? false,
+        'acknowledged means on disk': database.card.claims['committed means on disk'],
+        'max data bytes': topicLimits.maxDataBytes,
       }),
     })
   }
 
   async open(runtime: Runtime): Promise<void> {
     this.#runtime = runtime
-    if (this.#shared === undefined)
-      await this.database.open({ runtime, dedupWindow: { ms: 7 * 24 * 3_600_000, maxIds: 10_000_000 } })
+    if (this.#shared === undefined) await this.database.open({ runtime, dedupWindow: ownWindow })
     this.#wakeups ??= new Wakeups(this.database.changes)
   }
 

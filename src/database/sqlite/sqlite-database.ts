@@ -1,12 +1,13 @@
 import { existsSync, realpathSync, statfsSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { OnefoldError, optionInvalid } from '../../errors.ts'
-import type { Card } from '../../guarantee/card.ts'
+import type { DatabaseCard } from '../../guarantee/card.ts'
 import type { DatabaseStatus } from '../../inspect/status.ts'
 import type { Awaitable } from '../../message.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Database, DedupWindow, MaintenanceOptions, Session, Stores, WriteOptions } from '../database.ts'
 import { backupDatabase } from './backup.ts'
+import { sqliteCard } from './card.ts'
 import { SqliteChanges } from './changes.ts'
 import type { BetterSqlite3, SqliteConnection } from './connection.ts'
 import { connectionBeside, connectionOf, isBetterSqlite3, isNodeSqlite, openNodeSqlite } from './connection.ts'
@@ -59,7 +60,7 @@ interface Opened {
 }
 
 export class SqliteDatabase implements Database<SqliteTx> {
-  readonly card: Card
+  readonly card: DatabaseCard
   readonly #target: string | SqliteConnection
   readonly #options: Required<SqliteOptions>
   readonly #listeners = new Set<(topics: ReadonlySet<string> | undefined) => void>()
@@ -86,15 +87,7 @@ export class SqliteDatabase implements Database<SqliteTx> {
       throw optionInvalid('synchronous', options.synchronous, "'FULL' or 'NORMAL'")
     if (!(this.#options.cacheMiB >= 1 && this.#options.cacheMiB <= 4_096))
       throw optionInvalid('cacheMiB', options.cacheMiB, 'a number from 1 to 4,096')
-    this.card = Object.freeze({
-      name: 'sqlite',
-      claims: Object.freeze({
-        'committed means on disk': this.#options.synchronous === 'FULL',
-        'transactions at a time': 1,
-        'frozen inside a transaction': 'all writers wait until the process goes on or ends; status names its pid',
-        'handle is revoked': typeof target === 'string',
-      }),
-    })
+    this.card = sqliteCard(this.#target, this.#options.synchronous)
   }
 
   /** Own and other processes' commits. Listeners may register before `open`. */
