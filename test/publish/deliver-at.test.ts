@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { InDatabaseBroker } from '../../src/broker/in-database/in-database-broker.ts'
+import { sqlite } from '../../src/database/sqlite/index.ts'
 import { topic } from '../../src/index.ts'
 import { TemporaryFile } from '../support/temporary.ts'
 import { rejection, sleep, until } from '../support/until.ts'
@@ -90,4 +92,21 @@ test('a handler and a transaction may publish for later: due if and only if they
   await until(() => file.column("select id from onefold_message where topic = 'echoes'").length === 2, 'both')
   await sleep(60)
   expect(file.column("select id from onefold_message where topic = 'echoes' order by id")).toEqual(['good', 'own'])
+})
+
+test('to a broker outside the database it leaves by the outbox, and is still delivered when it is due', async () => {
+  const file = new TemporaryFile()
+  const brokerFile = new TemporaryFile()
+  const app = file.app({ broker: new InDatabaseBroker(sqlite(brokerFile.path)) })
+  const times = new Map<string, number>()
+  app.consume(notes, 'g', ({ id }) => void times.set(id, Date.now()))
+  await app.start()
+  const dueMs = Date.now() + 300
+  await app.transaction(({ publish }) => {
+    publish(notes, { id: 'late' }, { deliverAt: new Date(dueMs) })
+    publish(notes, { id: 'now' })
+  })
+  await until(() => times.size === 2, 'both')
+  expect(times.get('late')).toBeGreaterThanOrEqual(dueMs)
+  expect(brokerFile.column('select id from onefold_message order by "offset"')).toEqual(['now', 'late'])
 })

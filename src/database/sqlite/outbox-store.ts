@@ -4,7 +4,7 @@ import type { EnvelopeRow } from './envelope-row.ts'
 import { envelopeColumns, envelopeOf, envelopeSelect, envelopeValues } from './envelope-row.ts'
 import type { Statements } from './statements.ts'
 
-const insertOutbox = `insert into {p}outbox (topic, cause, appended_ms, ${envelopeColumns})`
+const insertOutbox = `insert into {p}outbox (topic, cause, appended_ms, deliver_at_ms, ${envelopeColumns})`
 
 export class SqliteOutboxStore implements OutboxStore {
   readonly #statements: Statements
@@ -20,20 +20,26 @@ export class SqliteOutboxStore implements OutboxStore {
     const nowMs = this.#wallMs()
     this.#statements.insertRows(
       insertOutbox,
-      11,
-      messages.flatMap(({ envelope, cause }) => [topic, cause ?? null, nowMs, ...envelopeValues(topic, envelope)]),
+      12,
+      messages.flatMap(({ envelope, cause }) => [
+        topic,
+        cause ?? null,
+        nowMs,
+        envelope.deliverAtMs ?? null,
+        ...envelopeValues(topic, envelope),
+      ]),
     )
   }
 
   read(limit: number): OutboxRow[] {
     return this.#statements
-      .sql(`select outbox, topic, cause, ${envelopeSelect} from {p}outbox order by outbox limit ?`)
-      .all<EnvelopeRow & { outbox: number; topic: string; cause: string | null }>(limit)
+      .sql(`select outbox, topic, cause, deliver_at_ms, ${envelopeSelect} from {p}outbox order by outbox limit ?`)
+      .all<EnvelopeRow & { outbox: number; topic: string; cause: string | null; deliver_at_ms: number | null }>(limit)
       .map((row) => ({
         row: BigInt(row.outbox),
         topic: row.topic,
         cause: row.cause ?? undefined,
-        envelope: envelopeOf(row.topic, row),
+        envelope: { ...envelopeOf(row.topic, row), deliverAtMs: row.deliver_at_ms ?? undefined },
       }))
   }
 

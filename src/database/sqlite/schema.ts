@@ -119,6 +119,9 @@ export const migrations: readonly string[] = [
   -- What was recorded up to this wall-clock time may have been forgotten.
   alter table {p}window add column forgotten_ms integer;
 
+  -- Not to be delivered before this time, where the broker is told so.
+  alter table {p}outbox add column deliver_at_ms integer;
+
   -- Firings up to and including last_ms have been published or given up.
   create table {p}cron (
     topic text not null, name text not null, pattern text not null, time_zone text not null, last_ms integer not null,
