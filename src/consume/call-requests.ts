@@ -35,18 +35,16 @@ export async function makeRequest(
 ): Promise<Answer> {
   const { call, token } = request
   let value: unknown
+  context.watchdog?.enter()
   try {
-    value = await withinTime(context.runtime, limits(request, item, options.outer), (signal) => {
-      context.watchdog?.enter()
-      try {
-        return call.run(item.data, { token, signal, attempt: options.attempt })
-      } finally {
-        context.watchdog?.leave()
-      }
-    })
+    value = await withinTime(context.runtime, limits(request, item, options.outer), (signal) =>
+      call.run(item.data, { token, signal, attempt: options.attempt }),
+    )
   } catch (error) {
     const { outcome, record } = classifyError(error)
     return { settlement: { state: outcome, error: record }, error, stopped: isOnefoldError(error, 'ABORTED') }
+  } finally {
+    context.watchdog?.leave()
   }
   return remember(call, value)
 }

@@ -52,9 +52,11 @@ export class WatchdogThread {
     this.#worker.postMessage({ slot, limitMs, what, pid: process.pid })
     const turning = setInterval(() => Atomics.add(words, insideAt + 1, 1), Math.max(5, limitMs / (2 * looks)))
     turning.unref()
+    // Calls overlap with each other and with an apply: inside is whoever is inside.
+    let depth = 0
     return {
-      enter: () => void Atomics.add(words, insideAt, 1),
-      leave: () => void Atomics.add(words, insideAt, 1),
+      enter: () => void (depth++ === 0 && Atomics.add(words, insideAt, 1)),
+      leave: () => void (--depth === 0 && Atomics.add(words, insideAt, 1)),
       [Symbol.dispose]: () => {
         clearInterval(turning)
         this.#worker.postMessage({ slot, limitMs: 0 })

@@ -6,7 +6,7 @@ import { appendFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { SqliteTx } from '../../src/database/sqlite/index.ts'
 import type { App, AppEvent, Semantics } from '../../src/index.ts'
-import { isOnefoldError, RetryLater } from '../../src/index.ts'
+import { call, isOnefoldError, RetryLater } from '../../src/index.ts'
 import type { Halt } from './torture-halt.ts'
 import { runtimeThatHalts, say } from './torture-halt.ts'
 import type { Order, Setting } from './torture-workload.ts'
@@ -32,6 +32,8 @@ export interface WorkerConfig extends Setting {
   readonly stays?: boolean
   /** Says 'ready' and opens the file, which may be new, only when told to. */
   readonly waits?: boolean
+  /** The handler has a declared call, of a few milliseconds, and it is there that the poison works. */
+  readonly calls?: boolean
   /** The order that ends the process that applies it, and how. */
   readonly poison?: { readonly id: string; readonly kind: 'abort' | 'memory' | 'loop' }
   readonly maxCrashes?: number
@@ -83,13 +85,19 @@ function consumeAll(app: App<SqliteTx>, config: WorkerConfig): void {
     maxCrashes: config.maxCrashes ?? 100,
     inlineAttempts: 1,
   }
+  const ask = call(async (order: Order) => {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    if (order.id === poison?.id) swallow(poison.kind)
+    return order.id
+  })
   if (semantics === 'effectively-once') {
     app.consume(orders, {
       group: 'ledger',
       ...settings,
       transactionTimeoutMs: config.transactionTimeoutMs ?? 30_000,
+      calls: (config.calls === true ? { ask } : {}) as Record<string, typeof ask>,
       apply(order, { tx, publish, attempt }) {
-        if (order.id === poison?.id) swallow(poison.kind)
+        if (order.id === poison?.id && config.calls !== true) swallow(poison.kind)
         if (failing.includes(order.id) && attempt === 1) throw new RetryLater({ afterMs: failingForMs })
         applyOrder(tx, order, attempt)
         publish(summaries, order)

@@ -33,6 +33,8 @@ describe('a message that ends the process that applies it', () => {
     readonly id: string
     readonly topology: Topology
     readonly semantics: Semantics
+    /** It works in a declared call, a while after the message was received. */
+    readonly calls?: boolean
   }
   const usual = { kind: 'abort', topology: 'in-database', semantics: 'effectively-once' } as const
   const cases: readonly Case[] = [
@@ -47,11 +49,14 @@ describe('a message that ends the process that applies it', () => {
     { ...usual, id: 'k1-1', topology: 'test-broker' },
     { ...usual, id: 'k0-3', semantics: 'at-least-once' },
     { ...usual, id: 'k3-3', semantics: 'at-least-once' },
+    { ...usual, id: 'k0-3', calls: true },
+    { ...usual, id: 'k2-1', kind: 'loop', calls: true },
+    { ...usual, id: 'k1-3', topology: 'test-broker', calls: true },
   ]
 
   test.for(cases)(
-    '$kind at $id, $topology, $semantics: it alone goes to attention, all others are applied, and its key in order once cured',
-    async ({ topology, semantics, ...poison }) => {
+    '$kind at $id, $topology, $semantics, calls: $calls: it alone goes to attention, all others are applied, and its key in order once cured',
+    async ({ topology, semantics, calls = false, ...poison }) => {
       const orders = someOrders(6, 10)
       const scene = new Scene(orders, { topology, folder: await publishedFolder(orders, { topology }) })
       const done = (): number =>
@@ -61,7 +66,7 @@ describe('a message that ends the process that applies it', () => {
       const app = observer
       const deaths = await supervise(
         scene,
-        { poison, semantics, ...(poison.kind === 'loop' ? { transactionTimeoutMs: 300 } : {}) },
+        { poison, semantics, calls, ...(poison.kind === 'loop' ? { transactionTimeoutMs: 300 } : {}) },
         async () => (await app.attention.list()).length > 0 && done() >= orders.length - behind.length,
         poison.kind === 'memory' ? ['--max-old-space-size=64'] : [],
       )
@@ -75,7 +80,7 @@ describe('a message that ends the process that applies it', () => {
       expect(lost).toEqual(behind.map((order) => order.id))
 
       expect(await app.attention.redrive(waiting[0]?.id ?? '')).toBe(true)
-      await scene.finish({ semantics })
+      await scene.finish({ semantics, calls })
       if (semantics === 'effectively-once') expect(audit(scene.folder, orders)).toEqual(clean)
       else expect(audit(scene.folder, orders)).toMatchObject({ lost: [], outOfOrder: [], neverPublished: [], totalsWrong: [] })
     },
