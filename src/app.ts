@@ -28,7 +28,12 @@ export interface OnefoldOptions<Tx> {
   readonly runtime?: Runtime
   /** How long a silent owner keeps its partitions: 200 ms to 10 min, default 10 s. Decides when, never whether, it is safe. */
   readonly leaseMs?: number
-  /** Identities remembered: default 7 days and 10,000,000 ids per topic or group. */
+  /**
+   * Identities remembered per topic or group: `ms` from 1 min, default 7 days; `maxIds` from 1,000, default 10,000,000. What
+   * comes again later is published again, or, with a group whose broker may hold duplicates, waits for a person
+   * (`MESSAGE_LATE`). Left out, it is never less than what another process was told for the same file. `start()` refuses
+   * windows shorter than a message's attempts can last.
+   */
   readonly dedupWindow?: { readonly ms?: number; readonly maxIds?: number }
   /** Messages waiting in memory to be published: 1 to 1,000,000, default 100,000. */
   readonly maxQueuedMessages?: number

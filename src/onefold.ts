@@ -8,7 +8,7 @@ import { Consumer } from './consume/consumer.ts'
 import type { ConsumerContext, Outgoing } from './consume/consumer-context.ts'
 import { checkConsumeOptions, whole } from './consume/settings.ts'
 import { SuspectLock } from './consume/suspect-lock.ts'
-import type { Database, Session } from './database/database.ts'
+import type { Database, DedupWindow, Session } from './database/database.ts'
 import { OnefoldError, optionInvalid } from './errors.ts'
 import type { AppEvent } from './event.ts'
 import type { DatabaseStatus } from './inspect/status.ts'
@@ -56,7 +56,7 @@ class OnefoldApp<Tx> implements App<Tx> {
   readonly #broker: Broker
   readonly #ownBroker: boolean
   readonly #queue: PublishQueue
-  readonly #window: { readonly ms: number; readonly maxIds: number }
+  readonly #window: DedupWindow
   readonly #suspectLock = new SuspectLock()
   readonly #declared: Declared[] = []
   readonly #topics = new Map<string, AnyTopic>()
@@ -79,6 +79,7 @@ class OnefoldApp<Tx> implements App<Tx> {
     this.#window = {
       ms: whole('dedupWindow.ms', options.dedupWindow?.ms, 7 * 24 * 3_600_000, 60_000, Number.MAX_SAFE_INTEGER),
       maxIds: whole('dedupWindow.maxIds', options.dedupWindow?.maxIds, 10_000_000, 1_000, 1_000_000_000),
+      stated: options.dedupWindow !== undefined,
     }
     this.#ownership = new Ownership(this.#database as Database<unknown>, this.#runtime, leaseMs)
     this.#broker =
@@ -263,7 +264,7 @@ class OnefoldApp<Tx> implements App<Tx> {
         ...shared,
         name: 'maintenance',
         everyMs: maintenanceEveryMs,
-        step: () => this.#database.maintain({ nowMs: this.#runtime.wallMs() }),
+        step: () => this.#database.maintain({ nowMs: this.#runtime.wallMs(), report: (event) => this.#report(event) }),
       })
     } catch (error) {
       await this.stop({ drainMs: 0 }).catch(() => undefined)

@@ -2,6 +2,7 @@ import type { AttentionStore } from '../attention/attention-store.ts'
 import type { CallStore } from '../calls/call-store.ts'
 import type { ParkedStore, StartMarkStore } from '../consume/parked-store.ts'
 import type { OnefoldError } from '../errors.ts'
+import type { AppEvent } from '../event.ts'
 import type { DatabaseCard } from '../guarantee/card.ts'
 import type { CheckpointStore, InboxStore, Subscription } from '../inbox/inbox-store.ts'
 import type { DatabaseStatus } from '../inspect/status.ts'
@@ -101,6 +102,8 @@ export interface Changes {
 
 export interface MaintenanceOptions {
   readonly nowMs: number
+  /** Told what housekeeping came upon: a dedup window that has become shorter than configured. */
+  readonly report?: (event: AppEvent) => void
 }
 
 /** Where effects commit. Constructors touch nothing; `open` refuses what cannot keep the promise. */
@@ -135,4 +138,9 @@ export interface Database<Tx> {
 export interface DedupWindow {
   readonly ms: number
   readonly maxIds: number
+  /**
+   * False: defaults of a process that was not told; they make no window smaller that another process was told to keep.
+   * Default false.
+   */
+  readonly stated?: boolean
 }

@@ -16,12 +16,28 @@ export interface DatabaseStatus {
   readonly scheduled: number
   readonly schedules: readonly ScheduleStatus[]
   readonly outbox: { readonly unsent: number; readonly oldestAgeMs: number | null }
-  readonly dedupWindows: readonly {
-    readonly name: string
-    readonly ids: number
-    readonly liveMs: number
-    readonly generations: number
-  }[]
+  readonly dedupWindows: readonly DedupWindowStatus[]
+}
+
+/** The identities that a topic (at publish) or a group (its inbox) remembers. */
+export interface DedupWindowStatus {
+  readonly name: string
+  readonly topic: string
+  /** Null: of the topic, at publish. */
+  readonly group: string | null
+  readonly ids: number
+  readonly generations: number
+  /** Everything received since so long ago is remembered, in ms; never negative, whatever the clock did. */
+  readonly liveMs: number
+  /** `dedupWindow` as the process that looks after the file has it; null as long as none has. */
+  readonly windowMs: number | null
+  readonly maxIds: number | null
+  /** It reaches back less far than configured: ids were forgotten before their time, because there were too many. */
+  readonly shrunk: boolean
+  /** A message published up to this time may have been received and forgotten; null: nothing was. Milliseconds since 1970. */
+  readonly forgottenMs: number | null
+  /** So many new ids, or so much time, until the oldest ids are forgotten. Null where the configuration is not known. */
+  readonly headroom: { readonly ids: number | null; readonly ms: number | null }
 }
 
 export interface TopicStatus {

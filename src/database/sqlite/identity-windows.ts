@@ -16,14 +16,19 @@ const onConflict = 'on conflict do nothing'
 /** Body digests kept per numbered source, to tell a reused number from a repeat. */
 const keptBodies = 4_096
 
-export type IdentityStatus = 'new' | 'seen' | 'reused' | OnefoldError
+/** 'too-old': not known, but stated to be from a time of which something was forgotten. Recorded like a new one. */
+export type IdentityStatus = 'new' | 'seen' | 'reused' | 'too-old' | OnefoldError
 
 interface Window {
   readonly window: number
   current: number
   sealed: { readonly generation: number; filter: BloomFilter | undefined }[]
+  /** A message published up to this time may have been received and forgotten. Undefined: nothing was. */
+  readonly forgottenMs: number | undefined
   /** Rows added to the current generation in this transaction, written back before COMMIT. */
   added: number
+  /** The newest time stated by what was added. */
+  newestMs: number
 }
 
 /**
@@ -39,10 +44,10 @@ export class IdentityWindows {
   readonly #windows = new Map<string, Window>()
   readonly #sources = new Map<string, number>()
   readonly #sequences = new Map<string, SequenceSet>()
-  /** Sealed generations never change: their filters are read once. */
-  readonly #filters = new Map<number, BloomFilter>()
-  /** Rows counted by windows that a savepoint's rollback made us forget. A count too high only rotates early. */
-  readonly #carried = new Map<number, number>()
+  /** By window and generation. Sealed generations never change: their filters are read once. */
+  readonly #filters = new Map<number, ReadonlyMap<number, BloomFilter>>()
+  /** Counted by windows that a savepoint's rollback made us forget. A count too high only rotates early. */
+  readonly #carried = new Map<number, { readonly added: number; readonly newestMs: number }>()
   #version = -1
   #dirty = false
   #sealed = false
@@ -88,8 +93,10 @@ export class IdentityWindows {
   savepointRolledBack(): void {
     this.#sequences.clear()
     if (!this.#dirty) return
-    for (const { current, added } of this.#windows.values()) {
-      if (added > 0) this.#carried.set(current, (this.#carried.get(current) ?? 0) + added)
+    for (const { current, added, newestMs } of this.#windows.values()) {
+      if (added === 0) continue
+      const before = this.#carried.get(current) ?? { added: 0, newestMs: nothingMs }
+      this.#carried.set(current, { added: before.added + added, newestMs: Math.max(before.newestMs, newestMs) })
     }
     this.#windows.clear()
     this.#sources.clear()
@@ -97,18 +104,24 @@ export class IdentityWindows {
 
   /** Before COMMIT. */
   flush(): void {
-    for (const [generation, rows] of this.#carried) {
-      this.#statements.sql('update {p}generation set rows = rows + ? where generation = ?').run(rows, generation)
-    }
+    for (const [generation, { added, newestMs }] of this.#carried) this.#count(generation, added, newestMs)
     this.#carried.clear()
     for (const window of this.#windows.values()) {
       if (window.added === 0) continue
-      const row = this.#statements
-        .sql('update {p}generation set rows = rows + ? where generation = ? returning rows')
-        .get<{ rows: number }>(window.added, window.current)
+      const rows = this.#count(window.current, window.added, window.newestMs)
       window.added = 0
-      if (row !== undefined && row.rows >= generationRows) this.#rotate(window)
+      window.newestMs = nothingMs
+      if (rows >= generationRows) this.#rotate(window)
     }
+  }
+
+  #count(generation: number, added: number, newestMs: number): number {
+    const row = this.#statements
+      .sql(
+        'update {p}generation set rows = rows + ?1, newest_ms = max(coalesce(newest_ms, ?2), ?2) where generation = ?3 returning rows',
+      )
+      .get<{ rows: number }>(added, newestMs, generation)
+    return row?.rows ?? 0
   }
 
   committed(): void {
@@ -124,10 +137,16 @@ export class IdentityWindows {
     const statuses: IdentityStatus[] = []
     for (let from = 0; from < envelopes.length; from += bulkSizes[0]) {
       const chunk = envelopes.length <= bulkSizes[0] ? envelopes : envelopes.slice(from, from + bulkSizes[0])
-      if (chunk.length > 1 && this.#claimAllNew(window, chunk)) for (const _ of chunk) statuses.push('new')
+      if (chunk.length > 1 && this.#claimAllNew(window, chunk))
+        for (const envelope of chunk) statuses.push(added(window, envelope))
       else for (const envelope of chunk) statuses.push(this.#claimOne(window, envelope, topic))
     }
     return statuses
+  }
+
+  /** Has this window ever forgotten what it had recorded? */
+  hasForgotten(topic: string, group: string): boolean {
+    return this.#window(topic, group).forgottenMs !== undefined
   }
 
   /** The usual case in few statements: none is known. False: at least one is, and nothing has been recorded. */
@@ -145,7 +164,6 @@ export class IdentityWindows {
     const allNew = this.#statements.insertRows(insertIdentity, 4, values, onConflict) === chunk.length
     if (!allNew) this.#statements.sql('rollback to onefold_claim').run()
     this.#statements.sql('release onefold_claim').run()
-    if (allNew) window.added += chunk.length
     return allNew
   }
 
@@ -162,8 +180,7 @@ export class IdentityWindows {
     }
     this.#dirty = true
     if (this.#statements.insertRows(insertIdentity, 4, [window.current, source, key, body], onConflict) === 1) {
-      window.added++
-      return 'new'
+      return added(window, envelope)
     }
     const known = this.#body(window.current, source, key)
     return known !== undefined && sameBytes(known, body) ? 'seen' : 'reused'
@@ -224,36 +241,50 @@ export class IdentityWindows {
     this.#dirty = true
     this.#statements.sql('insert into {p}window (topic, grp) values (?, ?) on conflict do nothing').run(topic, group)
     const row = this.#statements
-      .sql('select window from {p}window where topic = ? and grp = ?')
-      .get<{ window: number }>(topic, group)
+      .sql('select window, forgotten_ms from {p}window where topic = ? and grp = ?')
+      .get<{ window: number; forgotten_ms: number | null }>(topic, group)
     if (row === undefined)
       throw new OnefoldError('DATABASE_CORRUPT', `the dedup window of ${topic} ${group} could not be created.`)
     const generations = this.#statements
-      .sql('select generation, sealed_ms, filter is not null as filtered from {p}generation where window = ? order by generation')
+      .sql(
+        'select generation, sealed_ms, filter is not null as filtered from {p}generation where window = ? and dropped = 0 order by generation',
+      )
       .all<{ generation: number; sealed_ms: number | null; filtered: number }>(row.window)
+    const filters = this.#filtersOf(
+      row.window,
+      generations.filter(({ filtered }) => filtered === 1).map(({ generation }) => generation),
+    )
     const window: Window = {
       window: row.window,
       current: generations.find((generation) => generation.sealed_ms === null)?.generation ?? this.#open(row.window),
+      forgottenMs: row.forgotten_ms ?? undefined,
       added: 0,
+      newestMs: nothingMs,
       sealed: generations
         .filter((generation) => generation.sealed_ms !== null)
-        .map(({ generation, filtered }) => ({ generation, filter: filtered === 1 ? this.#filter(generation) : undefined })),
+        .map(({ generation }) => ({ generation, filter: filters.get(generation) })),
     }
     this.#windows.set(name, window)
     return window
   }
 
-  #filter(generation: number): BloomFilter | undefined {
-    let filter = this.#filters.get(generation)
-    if (filter === undefined) {
-      const row = this.#statements
-        .sql('select filter from {p}generation where generation = ?')
-        .get<{ filter: Uint8Array | null }>(generation)
-      if (row?.filter == null) return undefined
-      filter = BloomFilter.fromBytes(row.filter)
-      if (filter !== undefined) this.#filters.set(generation, filter)
+  /** Those of generations that are gone are let go. */
+  #filtersOf(window: number, generations: readonly number[]): ReadonlyMap<number, BloomFilter> {
+    const known = this.#filters.get(window)
+    const filters = new Map<number, BloomFilter>()
+    for (const generation of generations) {
+      const filter = known?.get(generation) ?? this.#readFilter(generation)
+      if (filter !== undefined) filters.set(generation, filter)
     }
-    return filter
+    this.#filters.set(window, filters)
+    return filters
+  }
+
+  #readFilter(generation: number): BloomFilter | undefined {
+    const row = this.#statements
+      .sql('select filter from {p}generation where generation = ?')
+      .get<{ filter: Uint8Array | null }>(generation)
+    return row?.filter == null ? undefined : BloomFilter.fromBytes(row.filter)
   }
 
   #open(window: number): number {
@@ -282,6 +313,15 @@ export class IdentityWindows {
     this.#sources.set(name, row.source)
     return row.source
   }
+}
+
+/** Older than anything a producer states. */
+const nothingMs = Number.MIN_SAFE_INTEGER
+
+function added(window: Window, { timeMs }: Envelope): 'new' | 'too-old' {
+  window.added++
+  if (timeMs > window.newestMs) window.newestMs = timeMs
+  return window.forgottenMs !== undefined && timeMs <= window.forgottenMs ? 'too-old' : 'new'
 }
 
 /** Tells every process that the list of generations, or a filter, has changed. */

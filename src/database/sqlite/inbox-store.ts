@@ -1,6 +1,7 @@
 import type { CheckpointStore, ClaimStatus, InboxStore, Progress, Subscription } from '../../inbox/inbox-store.ts'
 import type { Envelope } from '../../message.ts'
 import type { IdentityWindows } from './identity-windows.ts'
+import { parkedStatus } from './parked-identity.ts'
 import type { Statements } from './statements.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
@@ -17,21 +18,15 @@ export class SqliteInboxStore implements InboxStore {
 
   claim(subscription: Subscription, envelopes: readonly Envelope[]): ClaimStatus[] {
     const number = this.#subscriptions.number(subscription)
-    const anyParked = this.#statements.sql('select 1 from {p}parked where subscription = ? limit 1').get(number) !== undefined
     const statuses = this.#windows.claim(subscription.topic, subscription.group, envelopes)
+    // A parked message's identity is pinned: its generation may have been dropped while it waits for a person.
+    const anyParked = this.#statements.sql('select 1 from {p}parked where subscription = ? limit 1').get(number) !== undefined
     return statuses.map((status, index): ClaimStatus => {
-      if (status === 'reused') return 'id-reused'
-      // A parked message's identity is pinned: its generation may have been dropped while it waits for a person.
-      return status === 'new' && anyParked && this.#parked(number, envelopes[index] as Envelope) ? 'seen' : status
+      const fresh = status === 'new' || status === 'too-old'
+      const parked = fresh && anyParked ? parkedStatus(this.#statements, number, envelopes[index] as Envelope) : undefined
+      const answer = parked ?? status
+      return answer === 'reused' ? 'id-reused' : answer
     })
-  }
-
-  #parked(subscription: number, envelope: Envelope): boolean {
-    return (
-      this.#statements
-        .sql('select 1 from {p}parked where subscription = ? and source = ? and id = ? and sequence is ?')
-        .get(subscription, envelope.source, envelope.id, envelope.sequence ?? null) !== undefined
-    )
   }
 }
 

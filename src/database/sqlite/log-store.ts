@@ -7,6 +7,7 @@ import type { EnvelopeRow } from './envelope-row.ts'
 import { envelopeColumns, envelopeOf, envelopePlaceholders, envelopeSelect, envelopeValues, headersText } from './envelope-row.ts'
 import type { IdentityStatus, IdentityWindows } from './identity-windows.ts'
 import type { PartitionHeads } from './partition-heads.ts'
+import { parkedStatus } from './parked-identity.ts'
 import { offsetSpan } from './schema.ts'
 import type { Statements } from './statements.ts'
 import type { SqliteTopicRecord, SqliteTopicStore } from './topic-store.ts'
@@ -55,10 +56,12 @@ export class SqliteLogStore implements LogStore {
     const statuses: AppendStatus[] = []
     const taken: Envelope[] = []
     const claimed = this.#windows.claim(record.name, '', envelopes)
+    const forgot = this.#windows.hasForgotten(record.name, '')
     let duplicates = 0
     for (let index = 0; index < envelopes.length; index++) {
       const envelope = envelopes[index] as Envelope
-      const status = claimed[index] as IdentityStatus
+      const answer = claimed[index] as IdentityStatus
+      const status = forgot ? this.#unlessPending(record, envelope, answer) : answer
       if (status === 'new') {
         if (envelope.deliverAtMs !== undefined && envelope.deliverAtMs > this.#wallMs())
           this.#schedule(record, envelope, envelope.deliverAtMs)
@@ -76,6 +79,27 @@ export class SqliteLogStore implements LogStore {
     this.#touched.add(record.name)
     this.#appended()
     return statuses
+  }
+
+  /**
+   * What the window does not remember is taken at publish, whatever its age: a program that publishes states the time of
+   * publishing. Unless it is still to be delivered, or parked with a group: then its identity is known however long that takes.
+   */
+  #unlessPending(record: SqliteTopicRecord, envelope: Envelope, status: IdentityStatus): IdentityStatus {
+    if (status !== 'new' && status !== 'too-old') return status
+    if (envelope.sequence !== undefined) return 'new'
+    const scheduled = this.#statements
+      .sql('select data from {p}schedule where topic = ? and source = ? and id = ? and sequence is null')
+      .get<{ data: string }>(record.topic, envelope.source, envelope.id)
+    if (scheduled !== undefined) return scheduled.data === envelope.json ? 'seen' : 'reused'
+    const groups = this.#statements
+      .sql('select subscription from {p}subscription where topic = ?')
+      .all<{ subscription: number }>(record.name)
+    for (const { subscription } of groups) {
+      const parked = parkedStatus(this.#statements, subscription, envelope)
+      if (parked !== undefined) return parked
+    }
+    return 'new'
   }
 
   /** Gives messages their offsets. Their identities have been claimed. */

@@ -1,8 +1,10 @@
 import { statSync } from 'node:fs'
+import type { AppEvent } from '../../event.ts'
 import { BloomFilter } from '../../inbox/bloom-filter.ts'
 import type { DedupWindow, MaintenanceOptions } from '../database.ts'
 import { offsetSpan } from './schema.ts'
 import type { SqliteSession, SqliteStores } from './session.ts'
+import { expire, hasExpired } from './window-maintenance.ts'
 
 /** Rows removed per step: short transactions, so that publishers do not notice. */
 const rangeRows = 1_000
@@ -10,7 +12,9 @@ const rangeRows = 1_000
 /** The next sealed generation that has no filter yet, with the filter built outside the write lock. */
 export function nextFilter(reader: SqliteStores): { generation: number; filter: Uint8Array } | undefined {
   const row = reader.statements
-    .sql('select generation from {p}generation where sealed_ms is not null and filter is null order by generation limit 1')
+    .sql(
+      'select generation from {p}generation where sealed_ms is not null and filter is null and dropped = 0 order by generation limit 1',
+    )
     .get<{ generation: number }>()
   if (row === undefined) return undefined
   const keys = reader.statements.arrays('select key from {p}identity where generation = ?').all<[Uint8Array]>(row.generation)
@@ -25,80 +29,31 @@ export function nextFilter(reader: SqliteStores): { generation: number; filter: 
 
 export function storeFilter(session: SqliteSession, built: { generation: number; filter: Uint8Array }): void {
   session.statements
-    .sql('update {p}generation set filter = ? where generation = ? and sealed_ms is not null')
+    .sql('update {p}generation set filter = ? where generation = ? and sealed_ms is not null and dropped = 0')
     .run(built.filter, built.generation)
   session.windows.changed()
 }
 
 /** Is there anything to remove? Asked on the reader, so that an idle database is never locked or written for it. */
 export function hasWork(reader: SqliteStores, options: MaintenanceOptions, window: DedupWindow): boolean {
-  return expiredGeneration(reader, options.nowMs, window) !== undefined || retirable(reader, options) !== undefined
+  return hasExpired(reader, options.nowMs, window) || retirable(reader, options) !== undefined
 }
 
-/** One bounded step inside a write transaction; true when there may be more. */
-export function step(session: SqliteSession, options: MaintenanceOptions, window: DedupWindow): boolean {
-  const expired = expiredGeneration(session, options.nowMs, window)
-  if (expired !== undefined) {
-    const removed = session.statements
-      .sql(
-        'delete from {p}identity where (generation, source, key) in (select generation, source, key from {p}identity where generation = ? limit ?)',
-      )
-      .run(expired, rangeRows).changes
-    if (removed < rangeRows) {
-      session.statements.sql('delete from {p}generation where generation = ?').run(expired)
-      session.windows.changed()
-    }
-    return true
-  }
+/** One bounded step inside a write transaction; undefined when there was nothing to do. */
+export function step(
+  session: SqliteSession,
+  options: MaintenanceOptions,
+  window: DedupWindow,
+): { readonly event: AppEvent | undefined } | undefined {
+  const expired = expire(session, options, window)
+  if (expired !== undefined) return expired
   const range = retirable(session, options)
-  if (range === undefined) return false
+  if (range === undefined) return undefined
   session.statements
     .sql('delete from {p}log where position > ? and position <= ?')
     .run(range.partition * offsetSpan + range.from, range.partition * offsetSpan + range.to)
   session.statements.sql('update {p}partition set tail = ? where partition = ?').run(range.to, range.partition)
-  return true
-}
-
-/**
- * The oldest sealed generation beyond the window, by size or by time. By time only when the wall clock *and* the time
- * that Onefold has been seen running since both say so: a clock that jumps ahead closes nothing.
- */
-function expiredGeneration(stores: SqliteStores, nowMs: number, window: DedupWindow): number | undefined {
-  const rows = stores.statements
-    .sql('select generation, window, sealed_ms, observed_ms, rows from {p}generation order by window, generation desc')
-    .all<{ generation: number; window: number; sealed_ms: number | null; observed_ms: number; rows: number }>()
-  let current = -1
-  let newer = 0
-  for (const row of rows) {
-    if (row.window !== current) {
-      current = row.window
-      newer = 0
-    }
-    const tooMany = newer >= window.maxIds
-    const tooOld = row.sealed_ms !== null && nowMs - row.sealed_ms > window.ms && row.observed_ms > window.ms
-    if (row.sealed_ms !== null && (tooMany || tooOld)) return row.generation
-    newer += row.rows
-  }
-  return undefined
-}
-
-/** Adds to every sealed generation the time this process has been running since it last said so. */
-export function observe(session: SqliteSession, elapsedMs: number): void {
-  session.statements
-    .sql('update {p}generation set observed_ms = observed_ms + ? where sealed_ms is not null')
-    .run(Math.round(elapsedMs))
-}
-
-/** Seals the newest generation of every window when it has been open for an eighth of the window. */
-export function sealOld(session: SqliteSession, nowMs: number, window: DedupWindow): void {
-  const old = session.statements
-    .sql('select generation, window from {p}generation where sealed_ms is null and rows > 0 and opened_ms < ?')
-    .all<{ generation: number; window: number }>(nowMs - window.ms / 8)
-  for (const { generation, window: number } of old) {
-    session.statements.sql('update {p}generation set sealed_ms = ? where generation = ?').run(nowMs, generation)
-    session.statements.sql('insert into {p}generation (window, opened_ms) values (?, ?)').run(number, nowMs)
-  }
-  if (old.length > 0) session.windows.changed()
+  return { event: undefined }
 }
 
 /** Applied by every group and older than the topic keeps messages: a small range at a partition's tail. */

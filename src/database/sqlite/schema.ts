@@ -116,8 +116,22 @@ export const migrations: readonly string[] = [
   create index {p}attention_fingerprint on {p}attention (state, fingerprint);
   create index {p}attention_parked on {p}attention (parked);
 
-  -- What was recorded up to this wall-clock time may have been forgotten.
+  -- A message published up to this time may have been received and forgotten; null as long as nothing was.
   alter table {p}window add column forgotten_ms integer;
+  -- newest_ms: newest time a producer stated. running_ms: how long Onefold had been seen running (meta.running_ms) when the
+  -- sealing was noticed. dropped: forgotten, its rows go in small ranges. The filter last: what stands behind it is slow to read.
+  -- Copied twice instead of renamed: a rename fails when any view of the user's is broken.
+  create table {p}generation_before as select * from {p}generation;
+  drop table {p}generation;
+  create table {p}generation (
+    generation integer primary key, window integer not null references {p}window, opened_ms integer not null,
+    sealed_ms integer, running_ms integer, newest_ms integer, dropped integer not null default 0,
+    rows integer not null default 0, filter blob) strict;
+  insert into {p}generation (generation, window, opened_ms, sealed_ms, running_ms, rows, filter)
+    select generation, window, opened_ms, sealed_ms, iif(sealed_ms is null, null, -observed_ms), rows, filter from {p}generation_before;
+  drop table {p}generation_before;
+  create index {p}generation_window on {p}generation (window, generation);
+  create index {p}schedule_identity on {p}schedule (topic, source, id);
 
   -- Not to be delivered before this time, where the broker is told so.
   alter table {p}outbox add column deliver_at_ms integer;

@@ -13,11 +13,13 @@ import type { BetterSqlite3, SqliteConnection } from './connection.ts'
 import { connectionBeside, connectionOf, isBetterSqlite3, isNodeSqlite, openNodeSqlite } from './connection.ts'
 import { explainError, isBusy } from './errors.ts'
 import * as maintenance from './maintenance.ts'
+import { RunningTime } from './running-time.ts'
 import { migrations } from './schema.ts'
 import { JoinedSession, SqliteSession, SqliteStores } from './session.ts'
 import { readStatus } from './status.ts'
 import type { SqliteTx } from './transaction-handle.ts'
 import { TransactionHandle } from './transaction-handle.ts'
+import * as windowMaintenance from './window-maintenance.ts'
 import { WriteQueue } from './write-queue.ts'
 
 export interface SqliteOptions {
@@ -56,7 +58,7 @@ interface Opened {
   readonly session: SqliteSession
   readonly queue: WriteQueue<SqliteSession>
   readonly changes: SqliteChanges
-  lastObservedMs: number
+  readonly runningTime: RunningTime
 }
 
 export class SqliteDatabase implements Database<SqliteTx> {
@@ -151,7 +153,16 @@ export class SqliteDatabase implements Database<SqliteTx> {
       },
       reopen: () => this.#reopen(file),
     })
-    const opened = { runtime, window, file, reader, session, queue, changes, lastObservedMs: runtime.monotonicMs() }
+    const opened = {
+      runtime,
+      window,
+      file,
+      reader,
+      session,
+      queue,
+      changes,
+      runningTime: new RunningTime(() => runtime.monotonicMs()),
+    }
     // Whoever sealed a generation builds its filter at once: until then every new id has to be looked for in it.
     session.windows.onSealed = () => runtime.defer(() => void this.#buildFilter(opened).catch(() => undefined))
     return opened
@@ -365,22 +376,40 @@ export class SqliteDatabase implements Database<SqliteTx> {
 
   async maintain(options: MaintenanceOptions): Promise<boolean> {
     const opened = this.#ready()
-    const { reader, window, runtime } = opened
+    const { reader, queue } = opened
+    const window = windowMaintenance.effectiveWindow(reader, opened.window)
     this.#checkpoint(opened)
-    const elapsedMs = runtime.monotonicMs() - opened.lastObservedMs
-    if (elapsedMs > 60_000) {
-      opened.lastObservedMs = runtime.monotonicMs()
-      await opened.queue.run(
+    await this.#grow(opened, options, window)
+    if (await this.#buildFilter(opened)) return true
+    if (maintenance.hasWork(reader, options, window)) {
+      const done = await queue.run((session) => maintenance.step(session, options, window), { what: 'maintenance' })
+      if (done?.event !== undefined) options.report?.(done.event)
+      if (done !== undefined) return true
+    }
+    return false
+  }
+
+  /** Once a minute: windows age. */
+  async #grow({ reader, queue, runningTime }: Opened, { nowMs }: MaintenanceOptions, window: DedupWindow): Promise<void> {
+    const stored = windowMaintenance.storedWindow(reader)
+    if (stored?.ms !== window.ms || stored.maxIds !== window.maxIds)
+      await queue.run((session) => windowMaintenance.storeWindow(session, window), { what: 'maintenance' })
+    if (!runningTime.due(reader)) return
+    if (!windowMaintenance.isAgeing(reader, nowMs, window)) return runningTime.skip()
+    let added: ReturnType<RunningTime['add']>
+    try {
+      added = await queue.run(
         (session) => {
-          maintenance.observe(session, elapsedMs)
-          maintenance.sealOld(session, options.nowMs, window)
+          const total = runningTime.add(session)
+          if (total !== undefined) windowMaintenance.noteSealed(session, total.totalMs)
+          windowMaintenance.sealOld(session, nowMs, window)
+          return total
         },
         { what: 'maintenance' },
       )
+    } finally {
+      runningTime.adopt(added)
     }
-    if (await this.#buildFilter(opened)) return true
-    if (!maintenance.hasWork(reader, options, window)) return false
-    return opened.queue.run((session) => maintenance.step(session, options, window), { what: 'maintenance' })
   }
 
   async #buildFilter({ reader, queue }: Opened): Promise<boolean> {

@@ -5,6 +5,7 @@ import { writeLockHolder } from './lock-holder.ts'
 import { walBytes } from './maintenance.ts'
 import { migrations, offsetSpan } from './schema.ts'
 import type { SqliteStores } from './session.ts'
+import { readWindows } from './window-status.ts'
 
 /** Constant work per topic, group and partition, however many messages the file holds. */
 export function readStatus(stores: SqliteStores, runtime: Runtime, file: string): DatabaseStatus {
@@ -44,18 +45,7 @@ export function readStatus(stores: SqliteStores, runtime: Runtime, file: string)
       unsent: statements.sql('select count(*) as n from {p}outbox').get<{ n: number }>()?.n ?? 0,
       oldestAgeMs: oldestOutbox === undefined ? null : nowMs - oldestOutbox.appended_ms,
     },
-    dedupWindows: statements
-      .sql(
-        `select w.topic, w.grp, count(g.generation) as generations, coalesce(sum(g.rows), 0) as ids, min(g.opened_ms) as opened
-         from {p}window w left join {p}generation g using (window) group by w.window order by w.topic, w.grp`,
-      )
-      .all<{ topic: string; grp: string; generations: number; ids: number; opened: number | null }>()
-      .map((row) => ({
-        name: row.grp === '' ? row.topic : `${row.topic}/${row.grp}`,
-        ids: row.ids,
-        generations: row.generations,
-        liveMs: row.opened === null ? 0 : nowMs - row.opened,
-      })),
+    dedupWindows: readWindows(stores, nowMs),
   }
 }
 

@@ -1,10 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { topic } from '../../../src/index.ts'
-import { ShiftedRuntime } from '../../support/shifted-runtime.ts'
 import { TemporaryFile } from '../../support/temporary.ts'
 import { sleep, until } from '../../support/until.ts'
 
-const hourMs = 3_600_000
 const notes = topic<number>('notes', { partitions: 1 })
 const items = (from: number, to: number, prefix = 'id') =>
   Array.from({ length: to - from }, (_, index) => ({ data: from + index, id: `${prefix}-${from + index}` }))
@@ -60,69 +58,11 @@ describe('a window that has grown past one generation', () => {
     expect(file.column<number>('select count(*) from onefold_identity')[0]).toBe(1_064)
     expect(await statuses(app, items(66_000, 66_010))).toEqual(new Set(['duplicate']))
     expect(await statuses(app, items(0, 1))).toEqual(new Set(['accepted']))
-  })
-})
-
-describe('a window bounded by time', () => {
-  const open = (clock: ShiftedRuntime, file: TemporaryFile) =>
-    file.app({ runtime: clock.runtime, dedupWindow: { ms: 8 * hourMs } })
-  /** Housekeeping looks every quarter of a second. */
-  const housekeeping = (): Promise<void> => sleep(700)
-
-  test('forgets what is older than the window by both clocks, a generation at a time', async () => {
-    const file = new TemporaryFile('')
-    const clock = new ShiftedRuntime()
-    const app = open(clock, file)
-    await app.publishMany(notes, items(0, 10))
-    await app.start()
-    clock.pass(2 * hourMs)
-    await until(() => generations(file).length === 2, 'the first to be sealed')
-    await app.publishMany(notes, items(10, 20))
-    clock.pass(7 * hourMs)
-    await until(
-      () => file.column<number>('select observed_ms from onefold_generation order by generation')[0]! >= 7 * hourMs,
-      'the time to be noted',
-    )
-    expect(await statuses(app, items(0, 20))).toEqual(new Set(['duplicate']))
-    clock.pass(2 * hourMs)
-    await until(() => !generations(file).some((each) => each.generation === 1), 'the first to go')
-    expect(await statuses(app, items(0, 1))).toEqual(new Set(['accepted']))
-    expect(await statuses(app, items(10, 20))).toEqual(new Set(['duplicate']))
-  })
-
-  test('a wall clock that jumps ahead by a year, or back, makes it forget nothing', async () => {
-    const file = new TemporaryFile('')
-    const clock = new ShiftedRuntime()
-    const app = open(clock, file)
-    await app.publishMany(notes, items(0, 10))
-    await app.start()
-    clock.pass(2 * hourMs)
-    await until(() => generations(file).length === 2, 'the first to be sealed')
-    clock.wallAheadMs += 365 * 24 * hourMs
-    await housekeeping()
-    clock.pass(61_000)
-    await housekeeping()
-    expect(await statuses(app, items(0, 10))).toEqual(new Set(['duplicate']))
-    clock.wallAheadMs -= 2 * 365 * 24 * hourMs
-    await housekeeping()
-    clock.pass(61_000)
-    await housekeeping()
-    expect(await statuses(app, items(0, 10))).toEqual(new Set(['duplicate']))
-  })
-
-  test('time in which nobody was running does not count: after a long stop repeats are still recognised', async () => {
-    const file = new TemporaryFile('')
-    const clock = new ShiftedRuntime()
-    const app = open(clock, file)
-    await app.publishMany(notes, items(0, 10))
-    await app.start()
-    clock.pass(2 * hourMs)
-    await until(() => generations(file).length === 2, 'the first to be sealed')
-    await app.stop()
-    clock.wallAheadMs += 30 * 24 * hourMs
-    const next = open(clock, file)
-    await next.start()
-    await housekeeping()
-    expect(await statuses(next, items(0, 10))).toEqual(new Set(['duplicate']))
+    const shrunk = file.events.filter(({ kind }) => kind === 'window-shrunk')
+    expect(shrunk).toMatchObject([{ topic: 'notes', message: expect.stringMatching(/65536 ids.*maxIds is 1000/) }])
+    expect(shrunk[0]?.group).toBeUndefined()
+    expect((await app.status()).dedupWindows).toMatchObject([
+      { name: 'notes', topic: 'notes', group: null, shrunk: true, windowMs: 7 * 24 * 3_600_000, maxIds: 1_000 },
+    ])
   })
 })

@@ -86,6 +86,7 @@ test('whatever arrives, is rolled back, sealed, filtered or reopened in between:
           await database.close()
           database = await open()
         } else if (step.do === 'seal') {
+          await database.maintain({ nowMs: clock.runtime.wallMs() })
           clock.pass(hourMs + 1_000)
           await database.maintain({ nowMs: clock.runtime.wallMs() })
         } else if (step.do === 'maintain') {
@@ -146,6 +147,7 @@ test('generations really were sealed and filtered there: this is what the steps 
       { what: 'test' },
     )
   expect(await claim(1)).toEqual(['new'])
+  await database.maintain({ nowMs: clock.runtime.wallMs() })
   clock.pass(hourMs + 1_000)
   while (await database.maintain({ nowMs: clock.runtime.wallMs() }));
   expect(await claim(2)).toEqual(['new'])
