@@ -1,9 +1,10 @@
 import type { AttentionFilter, AttentionItem } from './attention/attention-store.ts'
 import type { Broker } from './broker/broker.ts'
 import type { ApplyContext, Calls, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
-import type { Database } from './database/database.ts'
+import type { Database, RemovedGroup } from './database/database.ts'
 import { OnefoldError } from './errors.ts'
 import type { AppEvent } from './event.ts'
+import type { Guarantee } from './guarantee/guarantee.ts'
 import type { DatabaseStatus } from './inspect/status.ts'
 import type { Awaitable, Receipt } from './message.ts'
 import type { Runtime } from './runtime.ts'
@@ -95,7 +96,7 @@ export interface App<Tx> extends AsyncDisposable {
   }
   readonly groups: {
     list(): Promise<DatabaseStatus['groups']>
-    remove(topic: string, group: string): Promise<{ parked: number; attention: number }>
+    remove(topic: string, group: string): Promise<RemovedGroup>
   }
   readonly topics: {
     change(name: string, change: { partitions?: number; keyed?: boolean; idReuse?: 'error' | 'ignore' }): Promise<void>
@@ -105,6 +106,11 @@ export interface App<Tx> extends AsyncDisposable {
     file: string,
     options?: { readonly onProgress?: (done: number, total: number) => void; readonly signal?: AbortSignal },
   ): Promise<void>
+  /**
+   * What holds for this app as it is configured, what does not, and which line of configuration weakens it: composed from the
+   * cards of database, broker and calls. Opens nothing. `refusals` says why `start()` would throw.
+   */
+  explain(): Guarantee
   /** The topics and groups this app consumes. */
   readonly consumers: readonly { readonly topic: AnyTopic; readonly group: string }[]
 }

@@ -28,7 +28,7 @@ export type {
   ReceiveContext,
   Semantics,
 } from './consume/consume-options.ts'
-export type { Database } from './database/database.ts'
+export type { Database, RemovedGroup } from './database/database.ts'
 export {
   CallFailed,
   CallUnknown,
@@ -41,7 +41,28 @@ export {
   TerminalError,
 } from './errors.ts'
 export type { AppEvent } from './event.ts'
-export type { Card } from './guarantee/card.ts'
+export type {
+  BrokerCard,
+  BrokerClaims,
+  CallCard,
+  CallClaims,
+  Card,
+  DatabaseCard,
+  DatabaseClaims,
+} from './guarantee/card.ts'
+export { explainText } from './guarantee/explain.ts'
+export type {
+  AttemptsGuarantee,
+  BrokerGuarantee,
+  CallGuarantee,
+  ConsumerGuarantee,
+  DatabaseGuarantee,
+  Guarantee,
+  Refusal,
+  TopicGuarantee,
+  Weakening,
+  WindowGuarantee,
+} from './guarantee/guarantee.ts'
 export type { DatabaseStatus, GroupStatus, OwnerStatus, ScheduleStatus, TopicStatus } from './inspect/status.ts'
 export type { Delivery, Envelope, Message, Receipt } from './message.ts'
 export { onefold } from './onefold.ts'

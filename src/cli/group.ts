@@ -12,7 +12,7 @@ export const group = defineCommand({
   description: [
     'A consumer group is durable: once it has consumed, it keeps its place, and messages are kept for it until it has applied ' +
       'them, whether or not a process runs. "remove" ends that: the place of the group in TOPIC is forgotten, with its parked ' +
-      'messages and those waiting for a person. It says how many those were. A group of the same name starts anew afterwards.',
+      'messages, those waiting for a person, and the journal of its external calls. It says how many those were. A group of the same name starts anew afterwards.',
   ],
   promise: 'A group that a process consumes at this moment is not removed.',
   options: { topic: { kind: 'text', value: 'TOPIC', help: 'the topic the group consumes (for remove)' } },
@@ -42,7 +42,8 @@ export const group = defineCommand({
     if (values.json) await terminal.json({ topic, group: name, removed })
     else {
       const waiting = `${plural(removed.parked, 'parked message')} and ${plural(removed.attention, 'message')} waiting for a person`
-      await terminal.write(`group ${name} of topic ${topic} removed, with ${waiting}\n`)
+      const kept = `${plural(removed.calls, 'external call')} in its journal and ${plural(removed.attempts, 'failed attempt')}`
+      await terminal.write(`group ${name} of topic ${topic} removed, with ${waiting}; ${kept} were kept for it\n`)
     }
     return 0
   },

@@ -30,11 +30,23 @@ export interface TopicStore {
   change(name: string, change: { partitions?: number; keyed?: boolean; idReuse?: 'error' | 'ignore' }): Awaitable<TopicRecord>
 }
 
+/** What went with a group. */
+export interface RemovedGroup {
+  /** Messages that were to be attempted later, or waited behind such a one. */
+  readonly parked: number
+  /** Messages that waited for a person. */
+  readonly attention: number
+  /** Rounds of external calls in the journal, done or not. */
+  readonly calls: number
+  /** Failed attempts kept with messages. */
+  readonly attempts: number
+}
+
 export interface GroupStore {
   /** Groups are durable: a group once declared keeps its place until somebody removes it. */
   declare(subscription: Subscription, options: { startFrom: 'earliest' | 'latest'; semantics: string }): Awaitable<void>
-  /** Removes a group with its checkpoints, parked messages and attention items. Refused while a process consumes it. */
-  remove(subscription: Subscription): Awaitable<{ parked: number; attention: number }>
+  /** Removes a group with all that is kept for it. Refused while a process consumes it. */
+  remove(subscription: Subscription): Awaitable<RemovedGroup>
   /** Adds to the durable counter of commits refused by the fence. */
   countFenced(subscription: Subscription): Awaitable<void>
 }

@@ -202,7 +202,7 @@ describe.concurrent('onefold group and topic', () => {
     expect((await place.json('group list')).document.groups).toMatchObject([{ topic: 'orders', group: 'ship' }])
     expect(await place.json('group remove ship --topic orders')).toMatchObject({
       code: 0,
-      document: { topic: 'orders', group: 'ship', removed: { parked: 1, attention: 2 } },
+      document: { topic: 'orders', group: 'ship', removed: { parked: 1, attention: 2, calls: 0 } },
     })
     expect((await place.onefold('group list')).stdout).toContain('no groups yet')
     expect(await place.onefold('group remove ship --topic orders')).toMatchObject({

@@ -165,7 +165,7 @@ describe('removing a group', () => {
     expect(await rejection(app.groups.remove('steps', 'g'))).toMatchObject({ code: 'NOT_POSSIBLE' })
     await app.stop()
     const other = file.app()
-    expect(await other.groups.remove('steps', 'g')).toEqual({ parked: 1, attention: 1 })
+    expect(await other.groups.remove('steps', 'g')).toEqual({ parked: 1, attention: 1, calls: 0, attempts: 1 })
     expect(await other.groups.list()).toEqual([])
     expect(await other.attention.list({ state: 'all' })).toEqual([])
     expect(await rejection(other.groups.remove('steps', 'g'))).toMatchObject({ code: 'NOT_FOUND' })

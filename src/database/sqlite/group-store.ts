@@ -1,6 +1,6 @@
 import { OnefoldError } from '../../errors.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
-import type { GroupStore } from '../database.ts'
+import type { GroupStore, RemovedGroup } from '../database.ts'
 import type { IdentityWindows } from './identity-windows.ts'
 import type { Statements } from './statements.ts'
 import type { Subscriptions } from './subscriptions.ts'
@@ -40,7 +40,7 @@ export class SqliteGroupStore implements GroupStore {
     }
   }
 
-  remove(subscription: Subscription): { parked: number; attention: number } {
+  remove(subscription: Subscription): RemovedGroup {
     this.#subscriptions.forget()
     const number = this.#subscriptions.number(subscription)
     const { topic, group } = subscription
@@ -60,13 +60,13 @@ export class SqliteGroupStore implements GroupStore {
     const items = 'attention in (select attention from {p}attention where subscription = ?)'
     this.#statements.sql(`delete from {p}audit where ${items}`).run(number)
     this.#statements.sql('delete from {p}revision where subscription = ?').run(number)
-    this.#statements
+    const attempts = this.#statements
       .sql(
         `delete from {p}attempt where parked in (select parked from {p}attention where subscription = ?1
            union all select parked from {p}parked where subscription = ?1)`,
       )
-      .run(number)
-    this.#statements.sql('delete from {p}call where subscription = ?').run(number)
+      .run(number).changes
+    const calls = this.#statements.sql('delete from {p}call where subscription = ?').run(number).changes
     const attention = this.#statements
       .sql("delete from {p}attention where subscription = ? and state = 'open'")
       .run(number).changes
@@ -90,7 +90,7 @@ export class SqliteGroupStore implements GroupStore {
     this.#windows.changed()
     this.#statements.sql('delete from {p}subscription where subscription = ?').run(number)
     this.#subscriptions.forget()
-    return { parked: parked - attention, attention }
+    return { parked: parked - attention, attention, calls, attempts }
   }
 
   countFenced(subscription: Subscription): void {

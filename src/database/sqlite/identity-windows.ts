@@ -19,6 +19,13 @@ const keptBodies = 4_096
 /** 'too-old': not known, but stated to be from a time of which something was forgotten. Recorded like a new one. */
 export type IdentityStatus = 'new' | 'seen' | 'reused' | 'too-old' | OnefoldError
 
+interface GenerationRow {
+  readonly generation: number
+  readonly opened_ms: number
+  readonly sealed_ms: number | null
+  readonly filtered: number
+}
+
 interface Window {
   readonly window: number
   current: number
@@ -44,8 +51,8 @@ export class IdentityWindows {
   readonly #windows = new Map<string, Window>()
   readonly #sources = new Map<string, number>()
   readonly #sequences = new Map<string, SequenceSet>()
-  /** By window and generation. Sealed generations never change: their filters are read once. */
-  readonly #filters = new Map<number, ReadonlyMap<number, BloomFilter>>()
+  /** By window, generation and its opening (a removed group's numbers come again). Sealed generations never change. */
+  readonly #filters = new Map<number, ReadonlyMap<string, BloomFilter>>()
   /** Counted by windows that a savepoint's rollback made us forget. A count too high only rotates early. */
   readonly #carried = new Map<number, { readonly added: number; readonly newestMs: number }>()
   #version = -1
@@ -247,37 +254,34 @@ export class IdentityWindows {
       throw new OnefoldError('DATABASE_CORRUPT', `the dedup window of ${topic} ${group} could not be created.`)
     const generations = this.#statements
       .sql(
-        'select generation, sealed_ms, filter is not null as filtered from {p}generation where window = ? and dropped = 0 order by generation',
+        `select generation, opened_ms, sealed_ms, filter is not null as filtered from {p}generation
+         where window = ? and dropped = 0 order by generation`,
       )
-      .all<{ generation: number; sealed_ms: number | null; filtered: number }>(row.window)
-    const filters = this.#filtersOf(
-      row.window,
-      generations.filter(({ filtered }) => filtered === 1).map(({ generation }) => generation),
-    )
+      .all<GenerationRow>(row.window)
+    const sealed = generations.filter((generation) => generation.sealed_ms !== null)
     const window: Window = {
       window: row.window,
       current: generations.find((generation) => generation.sealed_ms === null)?.generation ?? this.#open(row.window),
       forgottenMs: row.forgotten_ms ?? undefined,
       added: 0,
       newestMs: nothingMs,
-      sealed: generations
-        .filter((generation) => generation.sealed_ms !== null)
-        .map(({ generation }) => ({ generation, filter: filters.get(generation) })),
+      sealed: this.#withFilters(row.window, sealed),
     }
     this.#windows.set(name, window)
     return window
   }
 
-  /** Those of generations that are gone are let go. */
-  #filtersOf(window: number, generations: readonly number[]): ReadonlyMap<number, BloomFilter> {
+  /** Filters of generations that are gone are let go. */
+  #withFilters(window: number, sealed: readonly GenerationRow[]): Window['sealed'] {
     const known = this.#filters.get(window)
-    const filters = new Map<number, BloomFilter>()
-    for (const generation of generations) {
-      const filter = known?.get(generation) ?? this.#readFilter(generation)
-      if (filter !== undefined) filters.set(generation, filter)
-    }
+    const filters = new Map<string, BloomFilter>()
     this.#filters.set(window, filters)
-    return filters
+    return sealed.map(({ generation, opened_ms, filtered }) => {
+      const name = `${generation}/${opened_ms}`
+      const filter = filtered === 1 ? (known?.get(name) ?? this.#readFilter(generation)) : undefined
+      if (filter !== undefined) filters.set(name, filter)
+      return { generation, filter }
+    })
   }
 
   #readFilter(generation: number): BloomFilter | undefined {

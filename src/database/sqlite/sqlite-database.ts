@@ -12,14 +12,13 @@ import { SqliteChanges } from './changes.ts'
 import type { BetterSqlite3, SqliteConnection } from './connection.ts'
 import { connectionBeside, connectionOf, isBetterSqlite3, isNodeSqlite, openNodeSqlite } from './connection.ts'
 import { explainError, isBusy } from './errors.ts'
-import * as maintenance from './maintenance.ts'
-import { RunningTime } from './running-time.ts'
+import { Housekeeping } from './housekeeping.ts'
+import { walBytes } from './maintenance.ts'
 import { migrations } from './schema.ts'
 import { JoinedSession, SqliteSession, SqliteStores } from './session.ts'
 import { readStatus } from './status.ts'
 import type { SqliteTx } from './transaction-handle.ts'
 import { TransactionHandle } from './transaction-handle.ts'
-import * as windowMaintenance from './window-maintenance.ts'
 import { WriteQueue } from './write-queue.ts'
 
 export interface SqliteOptions {
@@ -52,13 +51,12 @@ const restartBytes = 16 * checkpointBytes
 
 interface Opened {
   readonly runtime: Runtime
-  readonly window: DedupWindow
   readonly file: string
   readonly reader: SqliteStores
   readonly session: SqliteSession
   readonly queue: WriteQueue<SqliteSession>
   readonly changes: SqliteChanges
-  readonly runningTime: RunningTime
+  readonly housekeeping: Housekeeping
 }
 
 export class SqliteDatabase implements Database<SqliteTx> {
@@ -153,19 +151,10 @@ export class SqliteDatabase implements Database<SqliteTx> {
       },
       reopen: () => this.#reopen(file),
     })
-    const opened = {
-      runtime,
-      window,
-      file,
-      reader,
-      session,
-      queue,
-      changes,
-      runningTime: new RunningTime(() => runtime.monotonicMs()),
-    }
+    const housekeeping = new Housekeeping({ reader, queue, runtime, window })
     // Whoever sealed a generation builds its filter at once: until then every new id has to be looked for in it.
-    session.windows.onSealed = () => runtime.defer(() => void this.#buildFilter(opened).catch(() => undefined))
-    return opened
+    session.windows.onSealed = () => runtime.defer(() => void housekeeping.buildFilter().catch(() => undefined))
+    return { runtime, file, reader, session, queue, changes, housekeeping }
   }
 
   #openReader(writer: SqliteConnection): SqliteConnection {
@@ -376,55 +365,15 @@ export class SqliteDatabase implements Database<SqliteTx> {
 
   async maintain(options: MaintenanceOptions): Promise<boolean> {
     const opened = this.#ready()
-    const { reader, queue } = opened
-    const window = windowMaintenance.effectiveWindow(reader, opened.window)
     this.#checkpoint(opened)
-    await this.#grow(opened, options, window)
-    if (await this.#buildFilter(opened)) return true
-    if (maintenance.hasWork(reader, options, window)) {
-      const done = await queue.run((session) => maintenance.step(session, options, window), { what: 'maintenance' })
-      if (done?.event !== undefined) options.report?.(done.event)
-      if (done !== undefined) return true
-    }
-    return false
-  }
-
-  /** Once a minute: windows age. */
-  async #grow({ reader, queue, runningTime }: Opened, { nowMs }: MaintenanceOptions, window: DedupWindow): Promise<void> {
-    const stored = windowMaintenance.storedWindow(reader)
-    if (stored?.ms !== window.ms || stored.maxIds !== window.maxIds)
-      await queue.run((session) => windowMaintenance.storeWindow(session, window), { what: 'maintenance' })
-    if (!runningTime.due(reader)) return
-    if (!windowMaintenance.isAgeing(reader, nowMs, window)) return runningTime.skip()
-    let added: ReturnType<RunningTime['add']>
-    try {
-      added = await queue.run(
-        (session) => {
-          const total = runningTime.add(session)
-          if (total !== undefined) windowMaintenance.noteSealed(session, total.totalMs)
-          windowMaintenance.sealOld(session, nowMs, window)
-          return total
-        },
-        { what: 'maintenance' },
-      )
-    } finally {
-      runningTime.adopt(added)
-    }
-  }
-
-  async #buildFilter({ reader, queue }: Opened): Promise<boolean> {
-    if (this.#closed) return false
-    const filter = maintenance.nextFilter(reader)
-    if (filter === undefined) return false
-    await queue.run((session) => maintenance.storeFilter(session, filter), { what: 'maintenance' })
-    return true
+    return opened.housekeeping.step(options)
   }
 
   /** Moves the log into the database, so that it starts over. Passive: waits for nobody and stops nobody. */
   #checkpoint({ reader, file }: Opened): void {
     const { connection } = reader.statements
     try {
-      const bytes = maintenance.walBytes(file)
+      const bytes = walBytes(file)
       if (bytes > checkpointBytes)
         connection.prepare(`pragma wal_checkpoint(${bytes > restartBytes ? 'restart' : 'passive'})`).get()
     } catch (error) {
@@ -476,6 +425,7 @@ export class SqliteDatabase implements Database<SqliteTx> {
     const opened = await this.#opening?.catch(() => undefined)
     if (opened === undefined) return
     this.#opening = undefined
+    opened.housekeeping.close()
     await opened.queue.settled()
     opened.changes.close()
     opened.reader.statements.connection.close()
