@@ -137,6 +137,8 @@ export class RetryLater extends Error {
 /**
  * Thrown by a call to say: the other side answered, and the answer is no. It did not happen, and the next attempt makes
  * the call in a new round, with a new token. With `terminal` there is no next attempt: the message goes to attention.
+ * Thrown for an answer that judges the call ("declined"), never because the other side is busy or down: it is believed of
+ * every earlier request under this token too.
  *
  * `code` is handed to `apply` where the call says `whenFailed: 'apply'`.
  *

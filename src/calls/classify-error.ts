@@ -6,8 +6,13 @@ import { CallFailed, isErrorNamed } from '../errors.ts'
 import type { CallErrorRecord } from './call-store.ts'
 
 export interface ClassifiedError {
-  /** 'failed': it is known not to have happened. */
+  /** 'failed': this request is known not to have done anything. */
   readonly outcome: 'failed' | 'unknown'
+  /**
+   * What it says of an earlier request under the same token that got no answer. A server that is down, busy or does not know
+   * the caller says nothing about it, and one that finds a conflict may have found that very request.
+   */
+  readonly earlier: 'failed' | 'unknown'
   readonly record: CallErrorRecord
 }
 
@@ -31,14 +36,21 @@ const neverConnected = new Set([
  * 501, 503 or 505; an SMTP reply from 400 to 599; no connection made. An HTTP 500, 502 or 504 may come from a server that
  * acted and then broke, or from a gateway that lost the answer: unknown. Everything else is unknown too.
  *
+ * Of an earlier request only `CallFailed`, `TerminalError` and an HTTP 402 speak: they judge the call, not the request.
+ *
  * Anything may be given, also what is no error. It never throws.
  */
 export function classifyError(error: unknown): ClassifiedError {
   try {
-    return { outcome: outcomeOf(error), record: recordOf(error) }
+    const outcome = outcomeOf(error)
+    return { outcome, earlier: outcome === 'failed' && judgesCall(error) ? 'failed' : 'unknown', record: recordOf(error) }
   } catch {
     // A hostile getter or proxy tells nothing about what happened.
-    return { outcome: 'unknown', record: { name: 'Error', code: '', message: 'an error that could not be read' } }
+    return {
+      outcome: 'unknown',
+      earlier: 'unknown',
+      record: { name: 'Error', code: '', message: 'an error that could not be read' },
+    }
   }
 }
 
@@ -47,6 +59,10 @@ function outcomeOf(error: unknown): 'failed' | 'unknown' {
   for (const name of ['CallFailed', 'TerminalError', 'RetryLater']) if (isErrorNamed(error, name)) return 'failed'
   if (smtpReply(error) || httpRefusal(error)) return 'failed'
   return neverSent(error, 0) ? 'failed' : 'unknown'
+}
+
+function judgesCall(error: unknown): boolean {
+  return isErrorNamed(error, 'CallFailed') || isErrorNamed(error, 'TerminalError') || statusOf(error) === 402
 }
 
 /** nodemailer: a reply code means that the server answered the transaction, with no. */

@@ -14,6 +14,8 @@ export interface Request {
   readonly call: AnyCall
   readonly round: number
   readonly token: string
+  /** An earlier request under this token may have happened, or may still happen. */
+  readonly repeats: boolean
 }
 
 export interface Answer {
@@ -41,8 +43,12 @@ export async function makeRequest(
       call.run(item.data, { token, signal, attempt: options.attempt }),
     )
   } catch (error) {
-    const { outcome, record } = classifyError(error)
-    return { settlement: { state: outcome, error: record }, error, stopped: isOnefoldError(error, 'ABORTED') }
+    const { outcome, earlier, record } = classifyError(error)
+    return {
+      settlement: { state: request.repeats ? earlier : outcome, error: record },
+      error,
+      stopped: isOnefoldError(error, 'ABORTED'),
+    }
   } finally {
     context.watchdog?.leave()
   }

@@ -173,7 +173,9 @@ export class CallStrategy implements Strategy {
         plan.person.push({ name, error, always: true })
       } else {
         const token = step.step === 'probe' ? step.token : this.#token(identity, name, step.round)
-        const request = { name, call, round: step.round, token }
+        // A probe's 'did-not-happen' may only mean that a request on its way will do no harm.
+        const repeats = isOpen(record) || (record?.state === 'did-not-happen' && record.settledBy === 'probe')
+        const request = { name, call, round: step.round, token, repeats }
         if (step.step === 'probe') plan.probes.push(request)
         else plan.requests.push(request)
       }
@@ -250,8 +252,9 @@ export class CallStrategy implements Strategy {
         journal.settle(probe, answer.settlement, 'probe')
         if (answer.settlement.state === 'happened') plan.outcomes.set(name, journal.outcome(name))
         else {
-          const round = answer.settlement.state === 'voided' ? probe.round + 1 : probe.round
-          plan.requests.push({ ...probe, round, token: this.#token(turn.item.identity, name, round) })
+          const repeats = answer.settlement.state !== 'voided'
+          const round = repeats ? probe.round : probe.round + 1
+          plan.requests.push({ ...probe, repeats, round, token: this.#token(turn.item.identity, name, round) })
         }
       }),
     )

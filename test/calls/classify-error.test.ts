@@ -62,6 +62,23 @@ describe('what a call threw', () => {
     expect(outcomeOf(error)).toBe('unknown')
   })
 
+  test.each<[string, unknown, 'failed' | 'unknown']>([
+    ['CallFailed', new CallFailed('no'), 'failed'],
+    ['TerminalError', new TerminalError('never'), 'failed'],
+    ['an HTTP 402', withFields({ status: 402 }), 'failed'],
+    ['RetryLater', new RetryLater({ afterMs: 1 }), 'unknown'],
+    ['an HTTP 401', withFields({ status: 401 }), 'unknown'],
+    ['an HTTP 409', withFields({ status: 409 }), 'unknown'],
+    ['an HTTP 422', withFields({ status: 422 }), 'unknown'],
+    ['an HTTP 429', withFields({ status: 429 }), 'unknown'],
+    ['an HTTP 503', withFields({ status: 503 }), 'unknown'],
+    ['an SMTP 550', withFields({ responseCode: 550 }), 'unknown'],
+    ['a refused connection', withFields({ code: 'ECONNREFUSED', syscall: 'connect' }), 'unknown'],
+    ['a CallUnknown with a status', Object.assign(new CallUnknown('who knows'), { status: 402 }), 'unknown'],
+  ])('what %s says of an earlier request under the same token', (_, error, earlier) => {
+    expect(classifyError(error).earlier).toBe(earlier)
+  })
+
   test('fetch against real sockets: nobody listens is a failure, a connection cut before the answer is unknown', async () => {
     const server = createServer((request) => request.socket.destroy())
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -1,0 +1,24 @@
+import { topic } from '../../src/index.ts'
+import type { Order } from './call-audit.ts'
+
+/**
+ * probe-and-void: the probe asks for the charge and makes sure that it cannot come any more · probe-only: it can only look.
+ */
+export type Rule = 'repeat' | 'ask-person' | 'probe-and-void' | 'probe-only'
+
+export const callGroup = 'billing'
+
+export const orders = topic<Order>('orders', { id: (order) => order.id, key: (order) => order.key, partitions: 2 })
+
+/** Nothing here stops a second row: only Onefold does. */
+export const paidTable =
+  'create table paid (row integer primary key, id text not null, key text not null, number integer not null, charge text, attempt integer)'
+
+/** Keys take turns, so that neighbours in the log are of different keys. */
+export function someOrders(keys: number, perKey: number): Order[] {
+  return Array.from({ length: keys * perKey }, (_, index) => {
+    const key = `k${index % keys}`
+    const number = Math.floor(index / keys) + 1
+    return { id: `${key}-${number}`, key, number }
+  })
+}
