@@ -59,7 +59,7 @@ export function openApp({ topology, dir, seed }: TopologyOptions, runtime?: Runt
 const settings = { batchSize: 32, maxCrashes: 50 }
 
 /** Both groups, with the promise asked for. `state` is told about each run of a handler. */
-export function consume(app: App<SqliteTx>, semantics: Semantics, state: WorkerState): void {
+export function consume(app: App<SqliteTx>, semantics: Semantics, state: Pick<WorkerState, 'handled' | 'reached'>): void {
   if (semantics === 'effectively-once') {
     app.consume(webhooks, {
       group: 'totals',

@@ -58,7 +58,7 @@ export type {
   ConsumerGuarantee,
   DatabaseGuarantee,
   Guarantee,
-  Refusal,
+  StartRefusal,
   TopicGuarantee,
   Weakening,
   WindowGuarantee,

@@ -3,7 +3,7 @@ import { PublishIncompleteError } from './app.ts'
 import type { AttentionFilter } from './attention/attention-store.ts'
 import type { Broker } from './broker/broker.ts'
 import { InDatabaseBroker, idReused } from './broker/in-database/in-database-broker.ts'
-import type { ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
+import type { Calls, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
 import { Consumer } from './consume/consumer.ts'
 import type { ConsumerContext, Outgoing } from './consume/consumer-context.ts'
 import { checkConsumeOptions, whole } from './consume/settings.ts'
@@ -11,6 +11,9 @@ import { SuspectLock } from './consume/suspect-lock.ts'
 import type { Database, DedupWindow, Session } from './database/database.ts'
 import { OnefoldError, optionInvalid } from './errors.ts'
 import type { AppEvent } from './event.ts'
+import { compose } from './guarantee/compose.ts'
+import type { Guarantee } from './guarantee/guarantee.ts'
+import { refuseImpossible } from './guarantee/refusals.ts'
 import type { DatabaseStatus } from './inspect/status.ts'
 import type { Awaitable, Envelope, Receipt } from './message.ts'
 import { isThenable } from './message.ts'
@@ -233,7 +236,10 @@ class OnefoldApp<Tx> implements App<Tx> {
           `one of the groups declared with consume(): ${this.#declared.map((declared) => declared.options.group).join(', ') || 'none'}`,
         )
     }
-    this.#refuseImpossible(chosen)
+    refuseImpossible(
+      this.explain(),
+      chosen.map(({ topic, options: { group } }) => ({ topic: topic.name, group })),
+    )
     this.#state = 'started'
     try {
       await this.#scheduler.check()
@@ -278,6 +284,24 @@ class OnefoldApp<Tx> implements App<Tx> {
       quiet = (await this.#isIdle()) ? quiet + 1 : 0
       if (quiet < 2) await this.#runtime.sleep(quiet > 0 ? 1 : 5, options.signal)
     }
+  }
+
+  explain(): Guarantee {
+    return compose({
+      source: this.#options.source,
+      database: this.#database.card,
+      broker: this.#broker.card,
+      brokerIsDatabase: this.#ownBroker,
+      dedupWindow: this.#window,
+      topics: [...this.#topics.values()],
+      consumers: this.#declared.map(({ topic, options }) => ({
+        topic,
+        group: options.group,
+        handler: options.receive !== undefined ? 'receive' : options.applyBatch !== undefined ? 'applyBatch' : 'apply',
+        settings: checkConsumeOptions(options),
+        calls: (options.calls as Calls<unknown> | undefined) ?? {},
+      })),
+    })
   }
 
   pause(group: string): void {
@@ -450,16 +474,6 @@ class OnefoldApp<Tx> implements App<Tx> {
     throw new OnefoldError(
       'PUBLISH_INSIDE_APPLY',
       "app.publish() and app.transaction() would wait for the very transaction they are called in. Use the context's publish (it commits with the message), or pass { tx }.",
-    )
-  }
-
-  #refuseImpossible(chosen: readonly Declared[]): void {
-    const first = chosen.find(({ options }) => (options.semantics ?? 'effectively-once') === 'effectively-once')
-    if (first === undefined || this.#database.card.claims['committed means on disk'] !== false) return
-    throw new OnefoldError(
-      'GUARANTEE_IMPOSSIBLE',
-      `group ${first.options.group} of topic ${first.topic.name} asks for effectively-once, but the database may lose a committed transaction on power loss. Set synchronous: 'FULL', or ask for semantics: 'at-least-once'.`,
-      { details: { topic: first.topic.name, group: first.options.group, option: 'synchronous' } },
     )
   }
 

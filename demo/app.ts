@@ -1,0 +1,13 @@
+/**
+ * The demo's app as a module whose default export is the app, for tools that load it without running it:
+ *
+ *   onefold explain demo/app.ts
+ *
+ * The workers build theirs from the same topology, each with the folder and the promise it was told.
+ */
+import { consume, openApp } from './topology.ts'
+
+const { app } = openApp({ topology: 'in-database', dir: '.', seed: 1 })
+consume(app, 'effectively-once', { handled() {}, reached() {} })
+
+export default app

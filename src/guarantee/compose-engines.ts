@@ -1,0 +1,68 @@
+import type { BrokerGuarantee, DatabaseGuarantee, Weakening } from './guarantee.ts'
+import type { Topology } from './topology.ts'
+import { number } from './words.ts'
+
+export function composeDatabase({ database }: Topology): DatabaseGuarantee {
+  const { name, version, claims } = database
+  const setting = `${claims['durability option']}: '${claims['durability is set to']}'`
+  const onDisk = claims['committed means on disk'] === true
+  const weakenedBy: Weakening[] = []
+  if (!onDisk) {
+    weakenedBy.push({
+      option: claims['durability option'],
+      value: claims['durability is set to'],
+      where: `${name}()`,
+      says: `a commit may be lost when the power fails (not when a process is killed); ${claims['durability option']}: '${claims['durable when set to']}' flushes it before it is answered`,
+    })
+  }
+  if (claims['handle is revoked'] !== true) {
+    weakenedBy.push({
+      option: 'handle',
+      value: 'your own',
+      where: `${name}(handle)`,
+      says: 'what is written through your own handle instead of `tx` cannot be revoked: a write whose await was forgotten lands in whatever transaction is open then; give a file name, and write through `tx`',
+    })
+  }
+  return {
+    name,
+    ...(version === undefined ? {} : { version }),
+    claims,
+    says: [
+      onDisk ? `Committed means on disk (${setting}).` : `Committed does not mean on disk (${setting}).`,
+      `${claims['transactions at a time'] === 1 ? 'One writing transaction at a time' : `Writing transactions at a time: ${claims['transactions at a time']}`}; ${claims['several processes'] === true ? 'several processes may use it together' : 'one process only may use it'}.`,
+      `A process that is stopped inside a transaction (SIGSTOP, a debugger): ${claims['frozen inside a transaction']}.`,
+      ...(claims.refuses === '' ? [] : [`Refused when it is opened: ${claims.refuses}.`]),
+    ],
+    weakenedBy,
+  }
+}
+
+export function composeBroker({ broker, brokerIsDatabase }: Topology): BrokerGuarantee {
+  const { name, version, claims } = broker
+  const onDisk = claims['acknowledged means on disk'] === true
+  const weakenedBy: Weakening[] = []
+  // Of the database's own log the database has said so already.
+  if (!onDisk && !brokerIsDatabase) {
+    weakenedBy.push({
+      option: 'broker',
+      value: name,
+      where: 'onefold()',
+      says: 'a message it has acknowledged may be lost when the power fails, also one that a committed handler has published',
+    })
+  }
+  return {
+    name,
+    ...(version === undefined ? {} : { version }),
+    isDatabase: brokerIsDatabase,
+    claims,
+    says: [
+      brokerIsDatabase
+        ? 'The database is its own broker: its log is the outbox too, and a message has no hop to make.'
+        : 'Messages leave the database by its outbox: sent after the commit, as often as it takes, under one identity.',
+      `First deliveries come in ${claims.order === 'none' ? 'no order' : `order ${claims.order}`}; ${claims.redelivery} may be handed over again.`,
+      ...(claims['may hold duplicates'] === false ? [] : ['It may hold duplicates: the inbox in the database recognises them.']),
+      `Takes messages up to ${number(claims['max data bytes'])} bytes of JSON.`,
+    ],
+    weakenedBy,
+  }
+}
