@@ -35,7 +35,7 @@ export const rooms: readonly Room[] = [
 
   { name: 'concepts', files: ['inbox/**', 'outbox/**', 'ownership/**', 'schedule/**', 'guarantee/**', 'state/**', 'telemetry/**'], imports: ['leaf', 'interfaces', 'ports'] },
   { name: 'inspect', files: ['inspect/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts'] },
-  { name: 'attention', files: ['attention/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts'] },
+  { name: 'attention', files: ['attention/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts', 'calls'] },
   { name: 'publish', files: ['publish/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts'] },
   { name: 'calls', files: ['calls/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts'] },
   { name: 'consume', files: ['consume/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts', 'attention', 'publish', 'calls'] },

@@ -1,4 +1,5 @@
-import type { AttentionFilter, AttentionItem } from './attention/attention-store.ts'
+import type { Attention } from './attention/attention.ts'
+import type { AttentionItem } from './attention/attention-store.ts'
 import type { Broker } from './broker/broker.ts'
 import type { ApplyContext, Calls, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
 import type { Database, RemovedGroup } from './database/database.ts'
@@ -42,6 +43,11 @@ export interface OnefoldOptions<Tx> {
   readonly maxQueuedBytes?: number
   /** Told about what goes on in the background: attempts that failed, fenced commits, a full disk. Never throws into the app. */
   readonly onEvent?: (event: AppEvent) => void
+  /**
+   * Told about each message that comes to wait for a person in this process, after the commit, once. What it throws goes nowhere.
+   * A hint: a process that dies just then tells nothing. `app.attention.list()` tells all, whichever process it was.
+   */
+  readonly onAttention?: (item: AttentionItem) => unknown
 }
 
 export interface App<Tx> extends AsyncDisposable {
@@ -87,13 +93,8 @@ export interface App<Tx> extends AsyncDisposable {
   resume(group: string): void
   /** Finishes what has begun (up to `drainMs`, default 30 s), hands partitions over cleanly and closes. */
   stop(options?: { readonly drainMs?: number }): Promise<void>
-  readonly attention: {
-    list(filter?: AttentionFilter): Promise<readonly AttentionItem[]>
-    show(id: string): Promise<AttentionItem>
-    /** A new first attempt. False when somebody had already acted on it. */
-    redrive(id: string, options?: { readonly by?: string }): Promise<boolean>
-    discard(id: string, options: { readonly by: string; readonly reason: string }): Promise<boolean>
-  }
+  /** What waits for a person, and what a person can do about it. */
+  readonly attention: Attention
   readonly groups: {
     list(): Promise<DatabaseStatus['groups']>
     remove(topic: string, group: string): Promise<RemovedGroup>

@@ -13,7 +13,9 @@ export interface AppEvent {
   readonly topic?: string | undefined
   readonly group?: string | undefined
   readonly partition?: string | undefined
+  /** Of the message. */
   readonly id?: string | undefined
+  readonly source?: string | undefined
   readonly message: string
   readonly error?: unknown
 }

@@ -1,5 +1,27 @@
 export { type App, type OnefoldOptions, PublishIncompleteError, type PublishManyItem, type PublishOptions } from './app.ts'
-export type { AttentionFilter, AttentionItem } from './attention/attention-store.ts'
+export type { Refused } from './attention/act.ts'
+export type { Attention, AttentionDetails, Settlement } from './attention/attention.ts'
+export type {
+  AttemptRecord,
+  AttentionFilter,
+  AttentionGroup,
+  AttentionItem,
+  AttentionKind,
+  AttentionRevision,
+  AttentionState,
+  AuditEntry,
+} from './attention/attention-store.ts'
+export type { BulkFilter, BulkPreview, BulkRefusal, BulkResult } from './attention/bulk.ts'
+export type { CallConsequence, CallFate } from './attention/call-fate.ts'
+export type { JsonChange } from './attention/json-difference.ts'
+export type {
+  ActionRefusal,
+  Confirmation,
+  PossibleAction,
+  PossibleActions,
+  PossibleSettlement,
+} from './attention/possible-actions.ts'
+export type { SettleAs } from './attention/situation.ts'
 export {
   type AnyCall,
   type Call,

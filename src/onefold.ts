@@ -1,6 +1,8 @@
 import type { App, OnefoldOptions, PublishManyItem, PublishOptions } from './app.ts'
 import { PublishIncompleteError } from './app.ts'
-import type { AttentionFilter } from './attention/attention-store.ts'
+import type { Attention } from './attention/attention.ts'
+import { AttentionListener } from './attention/attention-listener.ts'
+import { DatabaseAttention } from './attention/database-attention.ts'
 import type { Broker } from './broker/broker.ts'
 import { InDatabaseBroker, idReused } from './broker/in-database/in-database-broker.ts'
 import type { Calls, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
@@ -67,6 +69,8 @@ class OnefoldApp<Tx> implements App<Tx> {
   #opening: Promise<void> | undefined
   #consumers: Consumer[] = []
   readonly #scheduler: Scheduler
+  readonly attention: Attention
+  readonly #attentionListener: AttentionListener | undefined
   #relay: Relay | undefined
   #maintenance: LeasedTask | undefined
   #stopping: Promise<void> | undefined
@@ -88,6 +92,17 @@ class OnefoldApp<Tx> implements App<Tx> {
     this.#broker =
       options.broker ?? new InDatabaseBroker(this.#database as Database<unknown>, { shared: { ownership: this.#ownership } })
     this.#ownBroker = options.broker === undefined
+    this.attention = new DatabaseAttention({
+      database: this.#database as Database<unknown>,
+      runtime: this.#runtime,
+      opened: () => this.#open(),
+      topicNamed: (name) => this.#topics.get(name),
+    })
+    const { onAttention } = options
+    if (onAttention !== undefined && typeof onAttention !== 'function')
+      throw optionInvalid('onAttention', onAttention, 'a function of the item')
+    if (onAttention !== undefined)
+      this.#attentionListener = new AttentionListener(this.#database as Database<unknown>, onAttention)
     this.#scheduler = new Scheduler({
       database: this.#database as Database<unknown>,
       ownership: this.#ownership,
@@ -321,36 +336,6 @@ class OnefoldApp<Tx> implements App<Tx> {
     await this.stop()
   }
 
-  readonly attention = {
-    list: async (filter: AttentionFilter = {}) => {
-      await this.#open()
-      return this.#database.read((stores) => stores.attention.list(filter))
-    },
-    show: async (id: string) => {
-      await this.#open()
-      const item = await this.#database.read((stores) => stores.attention.get(id))
-      if (item === undefined) throw new OnefoldError('NOT_FOUND', `there is no attention item ${id}.`, { details: { id } })
-      return item
-    },
-    redrive: async (id: string, options: { readonly by?: string } = {}) => {
-      await this.attention.show(id)
-      return this.#database.write((session) => session.attention.redrive(id, options.by, this.#runtime.wallMs()), {
-        what: `redrive ${id}`,
-      })
-    },
-    discard: async (id: string, options: { readonly by: string; readonly reason: string }) => {
-      for (const option of ['by', 'reason'] as const) {
-        if (typeof options?.[option] !== 'string' || options[option].trim() === '')
-          throw optionInvalid(option, options?.[option], 'a text: whoever discards a message says who and why')
-      }
-      await this.attention.show(id)
-      return this.#database.write(
-        (session) => session.attention.discard(id, options.by, options.reason, this.#runtime.wallMs()),
-        { what: `discard ${id}` },
-      )
-    },
-  }
-
   readonly groups = {
     list: async () => (await this.status()).groups,
     remove: async (topic: string, group: string) => {
@@ -545,6 +530,7 @@ class OnefoldApp<Tx> implements App<Tx> {
     })
     await stopping
     abort.abort()
+    await this.#attentionListener?.told()
     await this.#relay?.stop()
     await this.#maintenance?.stop()
     await this.#scheduler.stop()
@@ -559,6 +545,7 @@ class OnefoldApp<Tx> implements App<Tx> {
   }
 
   #report(event: AppEvent): void {
+    this.#attentionListener?.reported(event)
     try {
       this.#options.onEvent?.(event)
     } catch {

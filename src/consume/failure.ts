@@ -115,6 +115,7 @@ export function reportFailure(
     kind: state === 'attention' ? 'attention' : 'attempt-failed',
     partition,
     id: item.envelope.id,
+    source: item.envelope.source,
     message:
       state === 'attention'
         ? `attempt ${attempts} failed, the message waits for a person: ${what}`
