@@ -74,7 +74,13 @@ export interface CallStore {
     subscription: Subscription,
     identity: string,
     intents: readonly CallIntent[],
-    claim: { readonly lease: Lease; readonly process: ProcessReference; readonly nowMs: number },
+    claim: {
+      readonly lease: Lease
+      readonly process: ProcessReference
+      readonly nowMs: number
+      /** The message's key: what is remembered of its calls is erased with it. */
+      readonly key?: string | undefined
+    },
   ): Awaitable<void>
   /**
    * Records what became of a round. From 'intent' or 'unknown' only, so that of two who settle one wins. False: it was

@@ -58,7 +58,7 @@ export class CallJournal {
       subscription,
       this.#item.identity,
       requests.map(({ name, round, token, call }) => ({ name, round, token, rule: call.rule })),
-      { lease, process: runtime.process, nowMs: runtime.wallMs() },
+      { lease, process: runtime.process, nowMs: runtime.wallMs(), key: this.#item.envelope.key },
     )
   }
 }

@@ -30,6 +30,9 @@ interface CallRow {
 const columns = `name, round, state, rule, token, requests, lease, epoch, pid, host, started_at, intent_ms, settled_ms, settled_by,
   result, error_name, error_code, error_message`
 
+/** In place of the lease of a call whose message was erased: an answer still on its way is not to be remembered. */
+export const erasedLease = ''
+
 /** The identity of a parked message, as `identityOf` writes it. */
 export const parkedIdentity = "iif(sequence is null, source || '/' || id, source || '#' || sequence)"
 
@@ -60,7 +63,7 @@ export class SqliteCallStore implements CallStore {
     subscription: Subscription,
     identity: string,
     intents: readonly CallIntent[],
-    { lease, process, nowMs }: { lease: Lease; process: ProcessReference; nowMs: number },
+    { lease, process, nowMs, key }: { lease: Lease; process: ProcessReference; nowMs: number; key?: string | undefined },
   ): void {
     this.#statements.assertInTransaction()
     const number = this.#subscriptions.number(subscription)
@@ -73,8 +76,8 @@ export class SqliteCallStore implements CallStore {
     for (const { name, round, rule, token } of intents) {
       const { changes } = this.#statements
         .sql(
-          `insert into {p}call (subscription, identity, name, round, state, rule, token, requests, lease, epoch, pid, host, started_at, intent_ms, generation)
-           values (?, ?, ?, ?, 'intent', ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)
+          `insert into {p}call (subscription, identity, name, round, state, rule, token, requests, lease, epoch, pid, host, started_at, intent_ms, generation, key)
+           values (?, ?, ?, ?, 'intent', ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)
            on conflict do update set state = 'intent', rule = excluded.rule, requests = requests + 1, lease = excluded.lease,
              epoch = excluded.epoch, pid = excluded.pid, host = excluded.host, started_at = excluded.started_at,
              intent_ms = excluded.intent_ms, settled_ms = null, settled_by = null, error_name = null, error_code = null, error_message = null
@@ -94,6 +97,7 @@ export class SqliteCallStore implements CallStore {
           process.startedAt,
           nowMs,
           generation,
+          key ?? null,
         )
       if (changes !== 1) throw new Error(`round ${round} of call ${name} for ${identity} is settled; it cannot be made again`)
     }
@@ -111,7 +115,8 @@ export class SqliteCallStore implements CallStore {
     const { changes } = this.#statements
       .sql(
         `update {p}call set state = ?, settled_ms = ?, settled_by = ?, result = ?, error_name = ?, error_code = ?, error_message = ?
-         where subscription = ? and identity = ? and name = ? and round = ? and state in ('intent', 'unknown')`,
+         where subscription = ? and identity = ? and name = ? and round = ? and state in ('intent', 'unknown')
+           and lease <> '${erasedLease}'`,
       )
       .run(
         settlement.state,

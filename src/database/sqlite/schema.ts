@@ -93,8 +93,9 @@ export const migrations: readonly string[] = [
     state text not null, rule text not null, token text not null, requests integer not null,
     lease text not null, epoch integer not null, pid integer not null, host text not null, started_at text not null,
     intent_ms integer not null, settled_ms integer, settled_by text, result text,
-    error_name text, error_code text, error_message text, generation integer not null,
+    error_name text, error_code text, error_message text, generation integer not null, key text,
     primary key (subscription, identity, name, round)) strict, without rowid;
+  create index {p}call_key on {p}call (key) where key is not null;
   create index {p}call_generation on {p}call (subscription, generation);
 
   -- Failed attempts of parked messages, the newest few.
