@@ -43,15 +43,35 @@ export class BloomFilter {
    * @throws OnefoldError `OPTION_INVALID` for a `count` out of bounds.
    */
   static of(keys: Iterable<Uint8Array>, count: number): BloomFilter {
+    const filter = BloomFilter.#empty(count)
+    const hash = new KeyHash()
+    for (const key of keys) {
+      hash.of(key)
+      filter.#add(hash.a, hash.b)
+    }
+    return filter.#finished()
+  }
+
+  /** The same filter of keys that were collected while they came. */
+  static ofCollected(keys: CollectedKeys): BloomFilter {
+    const filter = BloomFilter.#empty(keys.count)
+    const { hashes } = keys
+    for (let at = 0; at < 2 * keys.count; at += 2) filter.#add(hashes[at] as number, hashes[at + 1] as number)
+    return filter.#finished()
+  }
+
+  static #empty(count: number): BloomFilter {
     if (!(Number.isInteger(count) && count >= 0 && count <= maxKeys)) {
       throw optionInvalid('count', count, `a whole number from 0 to ${maxKeys}`)
     }
-    const filter = new BloomFilter(new Uint8Array(headerBytes + Math.max(8, Math.ceil((count * bitsPerKey) / 8))))
-    for (const key of keys) filter.#add(key)
-    filter.#bytes[0] = version
-    filter.#bytes[1] = probes
-    viewOf(filter.#bytes).setUint32(4, crc32(filter.#bits))
-    return filter
+    return new BloomFilter(new Uint8Array(headerBytes + Math.max(8, Math.ceil((count * bitsPerKey) / 8))))
+  }
+
+  #finished(): BloomFilter {
+    this.#bytes[0] = version
+    this.#bytes[1] = probes
+    viewOf(this.#bytes).setUint32(4, crc32(this.#bits))
+    return this
   }
 
   /**
@@ -70,29 +90,45 @@ export class BloomFilter {
   }
 
   /** False: `key` is certainly not among the keys. */
-  mightContain(key: Uint8Array): boolean {
+  mightContain(key: Uint8Array | KeyHash): boolean {
     const bits = this.#bits
     const bitsPerHash = bits.length / 2 ** 29
-    hashKey(key)
-    let at = hashA
+    const { a, b } = key instanceof KeyHash ? key : new KeyHash().of(key)
+    let at = a
     for (let probe = 0; probe < probes; probe++) {
       const bit = ((at >>> 0) * bitsPerHash) >>> 0
       if (((bits[bit >>> 3] as number) & (1 << (bit & 7))) === 0) return false
-      at = (at + hashB + probe) | 0
+      at = (at + b + probe) | 0
     }
     return true
   }
 
-  #add(key: Uint8Array): void {
+  #add(a: number, b: number): void {
     const bits = this.#bits
     const bitsPerHash = bits.length / 2 ** 29
-    hashKey(key)
-    let at = hashA
+    let at = a
     for (let probe = 0; probe < probes; probe++) {
       const bit = ((at >>> 0) * bitsPerHash) >>> 0
       bits[bit >>> 3] = (bits[bit >>> 3] as number) | (1 << (bit & 7))
-      at = (at + hashB + probe) | 0
+      at = (at + b + probe) | 0
     }
+  }
+}
+
+/** Keys of a filter that is still to be made: 8 bytes for each are kept, so that nobody has to read the keys again. */
+export class CollectedKeys {
+  hashes = new Int32Array(128)
+  count = 0
+
+  add(hash: KeyHash): void {
+    const at = 2 * this.count++
+    if (at === this.hashes.length) {
+      const grown = new Int32Array(2 * at)
+      grown.set(this.hashes)
+      this.hashes = grown
+    }
+    this.hashes[at] = hash.a
+    this.hashes[at + 1] = hash.b
   }
 }
 
@@ -100,31 +136,34 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-// The two results of `hashKey`: a pair would be an allocation for each key.
-let hashA = 0
-let hashB = 0
-
 /**
  * Two 32-bit hashes of a key in one pass: two lanes like that of MurmurHash3, each with its own constants, mixed into
  * each other at the end. Ordered ids differ in a few low bits of one byte, and every bit of both results must feel it.
+ * To be used again and again: a new pair would be an allocation for each key.
  */
-function hashKey(key: Uint8Array): void {
-  const { length } = key
-  let a = length
-  let b = 0x9747b28c ^ length
-  for (let i = 0; i < length; i += 4) {
-    // Beyond the end there is undefined, which counts as 0; the length tells such keys apart.
-    const block =
-      (key[i] as number) | ((key[i + 1] as number) << 8) | ((key[i + 2] as number) << 16) | ((key[i + 3] as number) << 24)
-    a ^= Math.imul(rotateLeft(Math.imul(block, 0xcc9e2d51), 15), 0x1b873593)
-    a = (Math.imul(rotateLeft(a, 13), 5) + 0xe6546b64) | 0
-    b ^= Math.imul(rotateLeft(Math.imul(block, 0x239b961b), 17), 0xab0e9789)
-    b = (Math.imul(rotateLeft(b, 19), 5) + 0x561ccd1b) | 0
+export class KeyHash {
+  a = 0
+  b = 0
+
+  of(key: Uint8Array): this {
+    const { length } = key
+    let a = length
+    let b = 0x9747b28c ^ length
+    for (let i = 0; i < length; i += 4) {
+      // Beyond the end there is undefined, which counts as 0; the length tells such keys apart.
+      const block =
+        (key[i] as number) | ((key[i + 1] as number) << 8) | ((key[i + 2] as number) << 16) | ((key[i + 3] as number) << 24)
+      a ^= Math.imul(rotateLeft(Math.imul(block, 0xcc9e2d51), 15), 0x1b873593)
+      a = (Math.imul(rotateLeft(a, 13), 5) + 0xe6546b64) | 0
+      b ^= Math.imul(rotateLeft(Math.imul(block, 0x239b961b), 17), 0xab0e9789)
+      b = (Math.imul(rotateLeft(b, 19), 5) + 0x561ccd1b) | 0
+    }
+    a = mix((a + b) | 0)
+    b = mix((b + a) | 0)
+    this.a = a
+    this.b = b
+    return this
   }
-  a = mix((a + b) | 0)
-  b = mix((b + a) | 0)
-  hashA = a
-  hashB = b
 }
 
 function mix(word: number): number {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { BloomFilter } from '../../src/inbox/bloom-filter.ts'
+import { BloomFilter, CollectedKeys, KeyHash } from '../../src/inbox/bloom-filter.ts'
 import { idKey } from '../../src/inbox/id-key.ts'
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -53,6 +53,15 @@ describe('a Bloom filter', () => {
     }
     expect(denied).toBe(0)
     expect(mistaken / (2 * count)).toBeLessThan(0.003)
+  })
+
+  test('of keys that were collected while they came is the same filter', () => {
+    const keys = Array.from({ length: 1_000 }, (_, i) => uuid(i))
+    const collected = new CollectedKeys()
+    const hash = new KeyHash()
+    for (const key of keys) collected.add(hash.of(key))
+    expect(BloomFilter.ofCollected(collected).toBytes()).toEqual(BloomFilter.of(keys, keys.length).toBytes())
+    for (const key of keys) expect(BloomFilter.ofCollected(collected).mightContain(hash.of(key))).toBe(true)
   })
 
   test('takes 2 bytes a key', () => {

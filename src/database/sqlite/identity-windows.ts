@@ -1,9 +1,10 @@
 import { bodyDigest } from '../../canonical-json.ts'
 import { OnefoldError } from '../../errors.ts'
-import { BloomFilter } from '../../inbox/bloom-filter.ts'
+import { BloomFilter, KeyHash } from '../../inbox/bloom-filter.ts'
 import { idKey } from '../../inbox/id-key.ts'
 import { SequenceSet } from '../../inbox/sequence-set.ts'
 import type { Envelope } from '../../message.ts'
+import { CollectedGenerations } from './collected-generations.ts'
 import type { SqlValue } from './connection.ts'
 import type { Statements } from './statements.ts'
 import { bulkSizes } from './statements.ts'
@@ -23,6 +24,7 @@ interface GenerationRow {
   readonly generation: number
   readonly opened_ms: number
   readonly sealed_ms: number | null
+  readonly rows: number
   readonly filtered: number
 }
 
@@ -53,12 +55,14 @@ export class IdentityWindows {
   readonly #sequences = new Map<string, SequenceSet>()
   /** By window, generation and its opening (a removed group's numbers come again). Sealed generations never change. */
   readonly #filters = new Map<number, ReadonlyMap<string, BloomFilter>>()
-  /** Counted by windows that a savepoint's rollback made us forget. A count too high only rotates early. */
+  readonly #collected = new CollectedGenerations()
+  readonly #hash = new KeyHash()
+  /** Counted by windows that we have had to forget since BEGIN. A count too high only rotates early. */
   readonly #carried = new Map<number, { readonly added: number; readonly newestMs: number }>()
   #version = -1
   #dirty = false
   #sealed = false
-  /** Told once a generation that we sealed is committed: it wants its filter soon. */
+  /** Told once a generation that we sealed without a filter is committed: it wants one soon. */
   onSealed: (() => void) | undefined
 
   constructor(statements: Statements, wallMs: () => number) {
@@ -80,9 +84,9 @@ export class IdentityWindows {
    * again. An id written to a generation that somebody has sealed would be hidden by its filter.
    */
   changed(): void {
-    this.flush()
+    // Counts are not written before COMMIT: a savepoint's rollback must not take those of rows that were there before it.
+    this.#forgetWindows()
     this.#dirty = true
-    this.#windows.clear()
     this.#version = bumpWindowVersion(this.#statements)
   }
 
@@ -90,6 +94,7 @@ export class IdentityWindows {
   rolledBack(): void {
     this.#sequences.clear()
     this.#carried.clear()
+    this.#collected.rolledBack()
     if (!this.#dirty) return
     this.#windows.clear()
     this.#sources.clear()
@@ -100,13 +105,17 @@ export class IdentityWindows {
   savepointRolledBack(): void {
     this.#sequences.clear()
     if (!this.#dirty) return
+    this.#forgetWindows()
+    this.#sources.clear()
+  }
+
+  #forgetWindows(): void {
     for (const { current, added, newestMs } of this.#windows.values()) {
       if (added === 0) continue
       const before = this.#carried.get(current) ?? { added: 0, newestMs: nothingMs }
       this.#carried.set(current, { added: before.added + added, newestMs: Math.max(before.newestMs, newestMs) })
     }
     this.#windows.clear()
-    this.#sources.clear()
   }
 
   /** Before COMMIT. */
@@ -118,21 +127,25 @@ export class IdentityWindows {
       const rows = this.#count(window.current, window.added, window.newestMs)
       window.added = 0
       window.newestMs = nothingMs
-      if (rows >= generationRows) this.#rotate(window)
+      if (rows >= generationRows) this.#rotate(window, rows)
     }
   }
 
   #count(generation: number, added: number, newestMs: number): number {
-    const row = this.#statements
-      .sql(
-        'update {p}generation set rows = rows + ?1, newest_ms = max(coalesce(newest_ms, ?2), ?2) where generation = ?3 returning rows',
-      )
-      .get<{ rows: number }>(added, newestMs, generation)
-    return row?.rows ?? 0
+    // Two statements: `returning` makes a table for its rows first, which costs ten times as much.
+    const { changes } = this.#statements
+      .sql('update {p}generation set rows = rows + ?1, newest_ms = max(coalesce(newest_ms, ?2), ?2) where generation = ?3')
+      .run(added, newestMs, generation)
+    if (changes === 0) return 0
+    this.#collected.counted(generation, added)
+    return (
+      this.#statements.sql('select rows from {p}generation where generation = ?').get<{ rows: number }>(generation)?.rows ?? 0
+    )
   }
 
   committed(): void {
     this.#dirty = false
+    this.#collected.committed()
     const sealed = this.#sealed
     this.#sealed = false
     if (sealed) this.onSealed?.()
@@ -159,19 +172,31 @@ export class IdentityWindows {
   /** The usual case in few statements: none is known. False: at least one is, and nothing has been recorded. */
   #claimAllNew(window: Window, chunk: readonly Envelope[]): boolean {
     const values: SqlValue[] = []
+    const mark = this.#collected.mark(window.window)
     for (const envelope of chunk) {
-      if (envelope.sequence !== undefined) return false
-      const key = idKey(envelope.id)
-      for (const { filter } of window.sealed) if (filter === undefined || filter.mightContain(key)) return false
+      const key = envelope.sequence === undefined ? idKey(envelope.id) : undefined
+      if (key === undefined || this.#maybeSealed(window, this.#hash.of(key))) {
+        this.#collected.undoTo(window.window, mark)
+        return false
+      }
+      this.#collected.add(window.window, this.#hash)
       values.push(window.current, this.#source(envelope.source), key, bodyDigest(envelope.json))
     }
     this.#dirty = true
     const savepoint = this.#statements.sql('savepoint onefold_claim')
     savepoint.run()
     const allNew = this.#statements.insertRows(insertIdentity, 4, values, onConflict) === chunk.length
-    if (!allNew) this.#statements.sql('rollback to onefold_claim').run()
+    if (!allNew) {
+      this.#statements.sql('rollback to onefold_claim').run()
+      this.#collected.undoTo(window.window, mark)
+    }
     this.#statements.sql('release onefold_claim').run()
     return allNew
+  }
+
+  #maybeSealed(window: Window, hash: KeyHash): boolean {
+    for (const { filter } of window.sealed) if (filter === undefined || filter.mightContain(hash)) return true
+    return false
   }
 
   #claimOne(window: Window, envelope: Envelope, topic: string): IdentityStatus {
@@ -179,14 +204,16 @@ export class IdentityWindows {
     if (envelope.sequence !== undefined) return this.#claimSequence(window.window, source, envelope, topic)
     const key = idKey(envelope.id)
     const body = bodyDigest(envelope.json)
+    const hash = this.#hash.of(key)
     for (let index = window.sealed.length - 1; index >= 0; index--) {
       const sealed = window.sealed[index]
-      if (sealed === undefined || sealed.filter?.mightContain(key) === false) continue
+      if (sealed === undefined || sealed.filter?.mightContain(hash) === false) continue
       const known = this.#body(sealed.generation, source, key)
       if (known !== undefined) return sameBytes(known, body) ? 'seen' : 'reused'
     }
     this.#dirty = true
     if (this.#statements.insertRows(insertIdentity, 4, [window.current, source, key, body], onConflict) === 1) {
+      this.#collected.add(window.window, hash)
       return added(window, envelope)
     }
     const known = this.#body(window.current, source, key)
@@ -254,14 +281,16 @@ export class IdentityWindows {
       throw new OnefoldError('DATABASE_CORRUPT', `the dedup window of ${topic} ${group} could not be created.`)
     const generations = this.#statements
       .sql(
-        `select generation, opened_ms, sealed_ms, filter is not null as filtered from {p}generation
+        `select generation, opened_ms, sealed_ms, rows, filter is not null as filtered from {p}generation
          where window = ? and dropped = 0 order by generation`,
       )
       .all<GenerationRow>(row.window)
     const sealed = generations.filter((generation) => generation.sealed_ms !== null)
+    const newest = generations.find((generation) => generation.sealed_ms === null)
+    if (newest !== undefined) this.#collected.found(row.window, newest)
     const window: Window = {
       window: row.window,
-      current: generations.find((generation) => generation.sealed_ms === null)?.generation ?? this.#open(row.window),
+      current: newest?.generation ?? this.#open(row.window),
       forgottenMs: row.forgotten_ms ?? undefined,
       added: 0,
       newestMs: nothingMs,
@@ -292,15 +321,23 @@ export class IdentityWindows {
   }
 
   #open(window: number): number {
-    return this.#statements.sql('insert into {p}generation (window, opened_ms) values (?, ?)').run(window, this.#wallMs())
-      .lastInsertRowid
+    const openedMs = this.#wallMs()
+    const { lastInsertRowid } = this.#statements
+      .sql('insert into {p}generation (window, opened_ms) values (?, ?)')
+      .run(window, openedMs)
+    this.#collected.opened(window, lastInsertRowid, openedMs)
+    return lastInsertRowid
   }
 
-  #rotate(window: Window): void {
+  #rotate(window: Window, rows: number): void {
     this.#dirty = true
-    this.#statements.sql('update {p}generation set sealed_ms = ? where generation = ?').run(this.#wallMs(), window.current)
-    window.sealed.push({ generation: window.current, filter: undefined })
-    this.#sealed = true
+    const generation = window.current
+    const filter = this.#collected.sealed(window.window, rows)
+    this.#statements
+      .sql('update {p}generation set sealed_ms = ?, filter = ? where generation = ?')
+      .run(this.#wallMs(), filter?.toBytes() ?? null, generation)
+    window.sealed.push({ generation, filter })
+    if (filter === undefined) this.#sealed = true
     window.current = this.#open(window.window)
     this.#version = bumpWindowVersion(this.#statements)
   }

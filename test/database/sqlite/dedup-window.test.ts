@@ -41,6 +41,36 @@ describe('a window that has grown past one generation', () => {
     expect(file.column('select count(*) from onefold_log')).toEqual([70_100])
   })
 
+  test('has its filter in the commit that seals it when one process wrote it alone, and soon when several did; the filter knows the ids of all', {
+    timeout: 30_000,
+  }, async () => {
+    const alone = new TemporaryFile('')
+    const app = alone.app()
+    await app.publishMany(notes, items(0, 40_000))
+    // Not accepted: rolled back with what was published beside it.
+    const lost = app.transaction(({ publish }) => {
+      for (let index = 0; index < 100; index++) publish(notes, index, { id: `lost-${index}` })
+      throw new Error('not to be')
+    })
+    await expect(lost).rejects.toThrow('not to be')
+    await app.publishMany(notes, items(39_900, 65_536))
+    expect(generations(alone)).toMatchObject([{ rows: 65_536, sealed: 1, filtered: 1 }, { sealed: 0 }])
+    expect(await statuses(app, items(0, 65_536))).toEqual(new Set(['duplicate']))
+    expect(await statuses(app, [{ data: 1, id: 'lost-1' }])).toEqual(new Set(['accepted']))
+
+    const shared = new TemporaryFile('')
+    const [first, second] = [shared.app(), shared.app()]
+    await first.publishMany(notes, items(0, 5, 'second'))
+    await second.publishMany(notes, items(5, 10, 'second'))
+    await first.publishMany(notes, items(0, 65_536, 'first'))
+    expect(generations(shared)[0]?.sealed).toBe(1)
+    await until(() => generations(shared)[0]?.filtered === 1, 'the filter', 5_000)
+    for (const one of [first, second, shared.app()]) {
+      expect(await statuses(one, items(0, 10, 'second'))).toEqual(new Set(['duplicate']))
+      expect(await statuses(one, items(0, 1_000, 'first'))).toEqual(new Set(['duplicate']))
+    }
+  })
+
   test('is bounded by size: the oldest generation goes when the newer ones hold maxIds', { timeout: 30_000 }, async () => {
     const file = new TemporaryFile('')
     const app = file.app({ dedupWindow: { maxIds: 1_000 } })
