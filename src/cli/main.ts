@@ -6,6 +6,7 @@ import { attention } from './attention.ts'
 import { backup } from './backup.ts'
 import type { Command, Surroundings } from './command.ts'
 import { consume } from './consume.ts'
+import { explain } from './explain.ts'
 import { group } from './group.ts'
 import { publish } from './publish.ts'
 import { reportError } from './report-error.ts'
@@ -15,7 +16,7 @@ import { OutputClosed, Terminal } from './terminal.ts'
 import { topic } from './topic.ts'
 import { UsageError } from './usage-error.ts'
 
-const commands: readonly Command[] = [publish, consume, status, attention, group, topic, backup]
+const commands: readonly Command[] = [publish, consume, status, explain, attention, group, topic, backup]
 
 function overview(): string {
   return [

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { Place } from './run-onefold.ts'
 
-const commands = ['publish', 'consume', 'status', 'attention', 'group', 'topic', 'backup']
+const commands = ['publish', 'consume', 'status', 'explain', 'attention', 'group', 'topic', 'backup']
 
 describe.concurrent('the command line', () => {
   test('says its version', async () => {
@@ -42,6 +42,10 @@ describe.concurrent('the command line', () => {
     ['consume t --group g --concurrency 0', '--concurrency is "0"; it must be a whole number from 1 to 1000'],
     ['consume t --group g --timeout-ms 100', '--timeout-ms goes with --exec'],
     ['consume t --group g --from here', '--from is "here"; it must be one of: earliest, latest'],
+    ['explain a.ts b.ts', 'explain takes one MODULE, but got "b.ts" as well'],
+    ['explain a.ts --db x.db', '--db goes without a MODULE'],
+    ['explain a.ts --write x --check y', '--write accepts what is, --check compares'],
+    ['explain --check x', '--check needs a MODULE'],
     ['attention settle', 'unknown action "settle"; attention knows list, show, redrive, discard'],
     ['attention show', 'attention show needs one ID'],
     ['attention redrive', 'attention redrive needs at least one ID'],
@@ -70,24 +74,30 @@ describe.concurrent('the command line', () => {
     })
   })
 
-  test.each(['status', 'attention', 'group', 'topic', 'backup copy.db', 'attention redrive a1', 'group remove g --topic t'])(
-    '%s on a file that is not there: says so, and makes none',
-    async (words) => {
-      const place = new Place()
-      const ended = await place.onefold(`${words} --db missing.db`)
-      expect(ended).toMatchObject({ code: 1, stdout: '' })
-      expect(ended.stderr).toContain('onefold: there is no database at missing.db')
-      expect(ended.stderr).toContain('code NOT_FOUND: nothing was changed')
-      expect((await place.json(`${words} --db missing.db`)).document).toEqual({
-        error: {
-          code: 'NOT_FOUND',
-          message: expect.stringContaining('missing.db'),
-          outcome: 'not-applied',
-          retry: 'never',
-          details: { file: 'missing.db' },
-        },
-      })
-      expect(place.has('missing.db')).toBe(false)
-    },
-  )
+  test.each([
+    'status',
+    'explain',
+    'attention',
+    'group',
+    'topic',
+    'backup copy.db',
+    'attention redrive a1',
+    'group remove g --topic t',
+  ])('%s on a file that is not there: says so, and makes none', async (words) => {
+    const place = new Place()
+    const ended = await place.onefold(`${words} --db missing.db`)
+    expect(ended).toMatchObject({ code: 1, stdout: '' })
+    expect(ended.stderr).toContain('onefold: there is no database at missing.db')
+    expect(ended.stderr).toContain('code NOT_FOUND: nothing was changed')
+    expect((await place.json(`${words} --db missing.db`)).document).toEqual({
+      error: {
+        code: 'NOT_FOUND',
+        message: expect.stringContaining('missing.db'),
+        outcome: 'not-applied',
+        retry: 'never',
+        details: { file: 'missing.db' },
+      },
+    })
+    expect(place.has('missing.db')).toBe(false)
+  })
 })
