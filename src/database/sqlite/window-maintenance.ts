@@ -5,7 +5,10 @@ import type { SqliteSession, SqliteStores } from './session.ts'
 
 /** Rows removed per step: short transactions, so that publishers do not notice. */
 const rangeRows = 1_000
-/** A stated time further ahead of our clock than this is not believed: it would make others' messages look late for as long. */
+/**
+ * A stated time further ahead of our clock than this is not believed: one producer that is a year ahead would make the
+ * messages of all others look late for a year. The price: such a producer's own late messages are not told from new ones.
+ */
 const believedAheadMs = 3_600_000
 
 /** What whoever last looked after the file had configured; undefined as long as nobody has. */
@@ -98,11 +101,14 @@ export function expire(
 }
 
 /**
- * Forgets all of a generation at once, and remembers up to when: a message published before that, and not known, may have
- * been received. Only then do its rows go.
+ * Forgets all of a generation at once, and remembers up to when: a message published up to then, and not known, may have
+ * been received. Only then do its rows go. Told by what the producers stated, so that a group that reads a backlog is not
+ * late with all of it, and a producer whose clock is behind, or ours, changes nothing.
  */
-function forget({ statements, windows }: SqliteSession, { generation, window, sealed_ms, newest_ms }: Expired): void {
-  const forgottenMs = newest_ms === null ? sealed_ms : Math.min(newest_ms, sealed_ms + believedAheadMs)
+function forget({ statements, windows }: SqliteSession, expired: Expired): void {
+  const { generation, window, newest_ms: newestMs } = expired
+  const endMs = Math.max(expired.opened_ms, expired.sealed_ms)
+  const forgottenMs = newestMs === null ? endMs : Math.min(newestMs, endMs + believedAheadMs)
   statements.sql('update {p}generation set dropped = 1, filter = null where generation = ?').run(generation)
   statements
     .sql('update {p}window set forgotten_ms = max(coalesce(forgotten_ms, ?1), ?1) where window = ?2')
