@@ -122,7 +122,7 @@ function windowOf({ settings }: DeclaredConsumer, topology: Topology): WindowGua
     older: settings.semantics === 'effectively-once' ? 'waits for a person' : 'not run',
     says: `The group remembers identities ${remembered(ms, maxIds)}. ${
       settings.semantics === 'effectively-once'
-        ? 'A message known to be older, by the time its producer stated, waits for a person (late-message); where its age cannot be known it is applied again.'
+        ? 'A message known to be older, by the time its producer stated, waits for a person (late-message); where its age cannot be known, or its producer states a time over an hour ahead, it is applied again.'
         : 'A message known to be older is not run.'
     }`,
   }
