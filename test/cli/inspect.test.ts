@@ -111,24 +111,26 @@ describe.concurrent('onefold attention', () => {
     const place = await placeWithTrouble()
     const { stdout } = await place.onefold('attention')
     expect(stdout).toMatch(
-      /^2 messages of orders in group ship: CommandFailed: the command ended with exit code 3: out of stock\n/,
+      /^2 dead letters of orders in group ship: CommandFailed: the command ended with exit code 3: out of stock\n {2}fingerprint [0-9a-f]{12}\n/,
     )
     expect(stdout).toMatch(/bad-1 +k +1 +0 +1 /)
     const { items, more } = (await place.json('attention list --limit 1')).document
     expect({ shown: items.length, more }).toEqual({ shown: 1, more: true })
-    expect((await place.json('attention list --group nobody')).document).toEqual({ items: [], more: false })
+    expect((await place.json('attention list --group nobody')).document).toEqual({ groups: [], items: [], more: false })
     expect((await place.onefold('attention list --state discarded')).stdout).toBe('nothing found\n')
 
     const bad = (await place.json('attention')).document.items.find((item: Json) => item.message.id === 'bad-1')
     const shown = await place.onefold(`attention show ${bad.id}`)
-    expect(shown.stdout).toContain('"id": "bad-1"')
+    expect(shown.stdout).toContain('"id": "***"')
+    expect((await place.onefold(`attention show ${bad.id} --reveal`)).stdout).toContain('"id": "bad-1"')
     expect(shown.stdout).toContain('exit code 3: out of stock')
     expect(shown.stdout.replace(/\s+/g, ' ')).toContain(
       'Runs group ship again on this message: a new first attempt with the same identity. Then 1 message waiting behind it follows, in order.',
     )
     expect((await place.json(`attention show ${bad.id}`)).document).toMatchObject({
       id: bad.id,
-      message: { id: 'bad-1', key: 'k', data: { id: 'bad-1', key: 'k' }, headers: {} },
+      message: { id: 'bad-1', key: 'k', data: { id: '***', key: '***' }, headers: {} },
+      masked: true,
       error: { name: 'CommandFailed', stack: expect.any(String) },
     })
   })
