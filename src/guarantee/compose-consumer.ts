@@ -103,7 +103,7 @@ function windowOf({ settings }: DeclaredConsumer, topology: Topology): WindowGua
       ms,
       maxIds,
       older: 'taken for a new message',
-      says: `Repeats are recognised when they are published, ${remembered(ms, maxIds)}; a repeat that comes later is taken for a new message.`,
+      says: `Repeats are recognised when they are published, ${remembered(ms, maxIds)}${brokerIsDatabase ? ', and as long as the first one waits' : ''}; a repeat that comes later is taken for a new message.`,
     }
   }
   if (settings.semantics === 'at-least-once')
@@ -120,7 +120,7 @@ function windowOf({ settings }: DeclaredConsumer, topology: Topology): WindowGua
     ms,
     maxIds,
     older: settings.semantics === 'effectively-once' ? 'waits for a person' : 'not run',
-    says: `The group remembers identities ${remembered(ms, maxIds)}. ${
+    says: `The group remembers identities ${remembered(ms, maxIds)}, and as long as the message waits. ${
       settings.semantics === 'effectively-once'
         ? 'A message known to be older, by the time its producer stated, waits for a person (late-message); where its age cannot be known, or its producer states a time over an hour ahead, it is applied again.'
         : 'A message known to be older is not run.'

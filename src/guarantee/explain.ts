@@ -11,7 +11,7 @@ const width = 110
 export function explainText(guarantee: Guarantee): string {
   const { source, database, broker, failureModel, refusals } = guarantee
   return [
-    ...refusals.map(({ says }) => item('start() will refuse', says, '')),
+    ...refusals.map(({ says }) => wrap(says, 'start() will refuse: ', '  ')),
     ...(refusals.length > 0 ? [''] : []),
     source === null ? 'What holds for this app' : `What holds for ${source}`,
     '',
