@@ -20,6 +20,7 @@ export class SqliteChanges implements Changes {
   readonly #listeners = new Set<(topics: ReadonlySet<string> | undefined) => void>()
   #reader: SqliteConnection | undefined
   #watcher: FSWatcher | undefined
+  #resting = false
   #poll: Disposable | undefined
   #version = -1
   #unsure = false
@@ -41,9 +42,32 @@ export class SqliteChanges implements Changes {
     this.#reader = reader
     this.#version = this.#look()
     this.#poll = this.#runtime.every(idlePollMs, () => this.#check(this.#unsure))
-    const wal = `${basename(reader.file)}-wal`
+    if (!this.#resting) this.#watch(reader.file)
+  }
+
+  /**
+   * The system's notices cost a part of every page that is written. They are not needed while one transaction of ours
+   * follows the other, for each learns at BEGIN what others have committed.
+   */
+  rest(resting: boolean): void {
+    this.#resting = resting
+    if (this.#reader === undefined) return
+    if (resting) {
+      this.#watcher?.close()
+      this.#watcher = undefined
+      this.#eagerTimer?.[Symbol.dispose]()
+      this.#eager = 0
+    } else {
+      this.#watch(this.#reader.file)
+      this.#check()
+    }
+  }
+
+  #watch(file: string): void {
+    const wal = `${basename(file)}-wal`
+    this.#watcher?.close()
     try {
-      this.#watcher = watch(dirname(reader.file), { persistent: false }, (_event, name) => {
+      this.#watcher = watch(dirname(file), { persistent: false }, (_event, name) => {
         if (name !== wal) return
         // The notice comes with the first page; the commit is visible only after its sync.
         if (this.#eager === 0) this.#beEager()
@@ -64,12 +88,16 @@ export class SqliteChanges implements Changes {
     this.#poll?.[Symbol.dispose]()
     this.#eagerTimer?.[Symbol.dispose]()
     this.#watcher?.close()
+    this.#watcher = undefined
     this.#eager = 0
     this.#reader = undefined
   }
 
-  /** Our own commit. Another process's may have slipped in before we look: the next poll tells everybody to be sure. */
-  committed(topics: ReadonlySet<string>): void {
+  /**
+   * Our own commit; without topics: others have committed before it. Another process's may have slipped in before we look:
+   * the next poll tells everybody to be sure.
+   */
+  committed(topics: ReadonlySet<string> | undefined): void {
     this.#version = this.#look()
     this.#unsure = true
     for (const listener of this.#listeners) listener(topics)

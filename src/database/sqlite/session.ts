@@ -86,14 +86,19 @@ export class SqliteStores implements Stores {
 
 export class SqliteSession extends SqliteStores implements Session<SqliteTx>, QueueSession {
   readonly #checkedSql = new Set<string>()
-  readonly #onCommit: (topics: ReadonlySet<string>) => void
+  readonly #onCommit: (topics: ReadonlySet<string> | undefined) => void
   #dataVersion = -1
   /** Did anybody else commit between our last transaction and this one? */
   othersCommitted = false
 
   constructor(
     connection: SqliteConnection,
-    options: { prefix: string; wallMs: () => number; onCommit: (topics: ReadonlySet<string>) => void },
+    options: {
+      prefix: string
+      wallMs: () => number
+      /** Without topics: others have committed as well. */
+      onCommit: (topics: ReadonlySet<string> | undefined) => void
+    },
   ) {
     super(connection, options)
     this.#onCommit = options.onCommit
@@ -133,7 +138,7 @@ export class SqliteSession extends SqliteStores implements Session<SqliteTx>, Qu
     this.heads.clear()
     const topics = new Set(this.touched)
     this.touched.clear()
-    this.#onCommit(topics)
+    this.#onCommit(this.othersCommitted ? undefined : topics)
   }
 
   rolledBack(): void {

@@ -150,6 +150,7 @@ export class SqliteDatabase implements Database<SqliteTx> {
         return this.#writer as SqliteConnection
       },
       reopen: () => this.#reopen(file),
+      onSteady: (steady) => changes.rest(steady),
     })
     const housekeeping = new Housekeeping({ reader, queue, runtime, window })
     // Whoever sealed a generation builds its filter at once: until then every new id has to be looked for in it.
@@ -369,12 +370,15 @@ export class SqliteDatabase implements Database<SqliteTx> {
     return opened.housekeeping.step(options)
   }
 
-  /** Moves the log into the database, so that it starts over. Passive: waits for nobody and stops nobody. */
-  #checkpoint({ reader, file }: Opened): void {
+  /**
+   * Moves the log into the database, so that it starts over. Passive: waits for nobody and stops nobody. While commits
+   * follow each other the writing connection does it by itself, and pages would only be moved more often.
+   */
+  #checkpoint({ reader, queue, file }: Opened): void {
     const { connection } = reader.statements
     try {
       const bytes = walBytes(file)
-      if (bytes > checkpointBytes)
+      if (bytes > (queue.steady ? restartBytes : checkpointBytes))
         connection.prepare(`pragma wal_checkpoint(${bytes > restartBytes ? 'restart' : 'passive'})`).get()
     } catch (error) {
       if (!isBusy(error)) throw explainError(error, file)

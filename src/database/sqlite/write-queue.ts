@@ -17,6 +17,8 @@ const pollMs = 1
 const yieldMs = 2
 /** Others count as about for this long after a sign of them: a lock found held, or a commit that was not ours. */
 const crowdedMs = 1_000
+/** After so many transactions in a row, with nobody else about, whatever tells of others' commits may rest. */
+const steadyTransactions = 8
 /** A writer that cannot get the lock for this long is told so instead of waiting on. */
 const busyLimitMs = 30_000
 
@@ -58,19 +60,29 @@ export class WriteQueue<S extends QueueSession> {
   readonly #session: S
   readonly #connection: () => SqliteConnection
   readonly #reopen: () => void
+  readonly #onSteady: (steady: boolean) => void
   readonly #inside = new AsyncLocalStorage<{ open: boolean }>()
   #units: Unit<S>[] = []
   #running = false
   #crowdedUntilMs = Number.NEGATIVE_INFINITY
   #lockWaits: number[] = []
   #synchronous = false
+  #steady = false
   #idle: (() => void)[] = []
 
-  constructor(options: { runtime: Runtime; session: S; connection: () => SqliteConnection; reopen: () => void }) {
+  constructor(options: {
+    runtime: Runtime
+    session: S
+    connection: () => SqliteConnection
+    reopen: () => void
+    /** One transaction follows the other, and each learns at BEGIN whether somebody else has committed; or no longer. */
+    onSteady: (steady: boolean) => void
+  }) {
     this.#runtime = options.runtime
     this.#session = options.session
     this.#connection = options.connection
     this.#reopen = options.reopen
+    this.#onSteady = options.onSteady
   }
 
   run<R>(work: (session: S) => Awaitable<R>, options: WriteOptions): Promise<R> {
@@ -106,11 +118,17 @@ export class WriteQueue<S extends QueueSession> {
     return this.#running
   }
 
+  /** One transaction follows the other, with nobody else about. */
+  get steady(): boolean {
+    return this.#steady
+  }
+
   async settled(): Promise<void> {
     if (this.#running) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 
   async #drain(): Promise<void> {
+    let inARow = 0
     while (this.#units.length > 0) {
       this.#units = this.#units.filter((unit) => {
         if (unit.signal?.aborted !== true) return true
@@ -127,13 +145,22 @@ export class WriteQueue<S extends QueueSession> {
         continue
       }
       await this.#transaction()
-      if (this.#runtime.monotonicMs() < this.#crowdedUntilMs) await this.#runtime.sleep(yieldMs)
+      const crowded = this.#runtime.monotonicMs() < this.#crowdedUntilMs
+      this.#setSteady(!crowded && ++inARow >= steadyTransactions)
+      if (crowded) await this.#runtime.sleep(yieldMs)
       else await new Promise<void>((resolve) => this.#runtime.defer(resolve))
     }
     this.#running = false
+    this.#setSteady(false)
     const waiting = this.#idle
     this.#idle = []
     for (const resolve of waiting) resolve()
+  }
+
+  #setSteady(steady: boolean): void {
+    if (steady === this.#steady) return
+    this.#steady = steady
+    this.#onSteady(steady)
   }
 
   async #begin(): Promise<void> {
@@ -161,6 +188,7 @@ export class WriteQueue<S extends QueueSession> {
       } catch (error) {
         if (!isBusy(error)) throw explainError(error, this.#connection().file)
         this.#crowdedUntilMs = this.#runtime.monotonicMs() + crowdedMs
+        this.#setSteady(false)
         const waitedMs = this.#runtime.monotonicMs() - startedMs
         if (waitedMs > busyLimitMs) {
           throw new OnefoldError(
