@@ -22,7 +22,7 @@ export function composeConsumer(
     handler,
     startFrom: settings.startFrom,
     ...promiseOf(consumer, topology),
-    order: { kind: topic.settings.order, says: orderSays(consumer) },
+    order: { kind: topic.settings.order, says: orderSays(consumer, topology) },
     window: windowOf(consumer, topology),
     durability: durabilityOf(topology),
     attempts: attemptsOf(consumer),
@@ -36,7 +36,7 @@ export function composeConsumer(
 function promiseOf(consumer: DeclaredConsumer, topology: Topology): Pick<ConsumerGuarantee, 'holds' | 'doesNotHold'> {
   const { handler, settings } = consumer
   const after = settings.startFrom === 'latest' ? ' accepted after the group was created' : ''
-  const notSilent = `Every message${after} ends up done, discarded by a named person with a reason, or visible in the attention list.`
+  const notSilent = `Every message${after} ends up done, discarded or erased by a named person, or visible in the attention list.`
   switch (settings.semantics) {
     case 'effectively-once':
       return {
@@ -72,18 +72,21 @@ function promiseOf(consumer: DeclaredConsumer, topology: Topology): Pick<Consume
   }
 }
 
-function orderSays({ topic, settings, calls }: DeclaredConsumer): string {
+function orderSays({ topic, settings, calls }: DeclaredConsumer, { broker }: Topology): string {
   const { order } = topic.settings
-  if (order === 'none') return 'None is kept.'
-  const lane =
-    order === 'total'
-      ? 'One message at a time, in the order of the topic'
-      : 'One message of a key at a time, in the order of the topic'
-  const made = Object.keys(calls).length > 0 ? ', its calls included' : ''
-  if (settings.semantics === 'at-most-once') return `${lane}.`
-  return settings.onExhausted === 'skip'
-    ? `${lane}${made}; a dead letter loses its place.`
-    : `${lane}${made}; a dead letter keeps its place.`
+  if (order === 'none' || broker.claims.order === 'none') return 'None is kept.'
+  const one = order === 'total' ? 'One message' : 'One message of a key'
+  const place = `a dead letter ${settings.onExhausted === 'skip' ? 'loses' : 'keeps'} its place`
+  // Nothing fences a handler that has no transaction: a frozen process may finish it beside its successor's.
+  const beside = `${one} at a time in the process that has the partition, in the order of the topic`
+  switch (settings.semantics) {
+    case 'effectively-once':
+      return `${one} at a time, in the order of the topic${Object.keys(calls).length > 0 ? ', its calls included' : ''}; ${place}.`
+    case 'at-least-once':
+      return `${beside}; what is run again may run after later ones; ${place}.`
+    case 'at-most-once':
+      return `${beside}.`
+  }
 }
 
 function copiesComeAgain({ broker }: Topology): boolean {
@@ -120,10 +123,10 @@ function windowOf({ settings }: DeclaredConsumer, topology: Topology): WindowGua
     ms,
     maxIds,
     older: settings.semantics === 'effectively-once' ? 'waits for a person' : 'not run',
-    says: `The group remembers identities ${remembered(ms, maxIds)}, and as long as the message waits. ${
+    says: `The group remembers identities ${remembered(ms, maxIds)}${
       settings.semantics === 'effectively-once'
-        ? 'A message known to be older, by the time its producer stated, waits for a person (late-message); where its age cannot be known, or its producer states a time over an hour ahead, it is applied again.'
-        : 'A message known to be older is not run.'
+        ? ', and as long as the message waits. A message known to be older, by the time its producer stated, waits for a person (late-message); where its age cannot be known, or its producer states a time over an hour ahead, it is applied again.'
+        : '. A message known to be older is not run.'
     }`,
   }
 }

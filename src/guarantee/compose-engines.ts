@@ -60,7 +60,9 @@ export function composeBroker({ broker, brokerIsDatabase }: Topology): BrokerGua
         ? 'The database is its own broker: its log is the outbox too, and a message has no hop to make.'
         : 'Messages leave the database by its outbox: sent after the commit, as often as it takes, under one identity.',
       `First deliveries come in ${claims.order === 'none' ? 'no order' : `order ${claims.order}`}; ${claims.redelivery} may be handed over again.`,
-      ...(claims['may hold duplicates'] === false ? [] : ['It may hold duplicates: the inbox in the database recognises them.']),
+      ...(claims['may hold duplicates'] === false
+        ? []
+        : ['It may hold duplicates: what tells them is the inbox in the database.']),
       `Takes messages up to ${number(claims['max data bytes'])} bytes of JSON.`,
     ],
     weakenedBy,
