@@ -44,6 +44,7 @@ export type ErrorCode =
   | 'TRANSACTION_TIMEOUT'
   | 'COMMIT_REFUSED'
   | 'APPLY_CRASHED'
+  | 'MESSAGE_LATE'
   | 'CALL_UNKNOWN'
   | 'CALL_RESULT_INVALID'
 

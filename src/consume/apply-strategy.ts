@@ -13,6 +13,7 @@ import {
   isBlamed,
   isInfrastructure,
   isStopped,
+  lateMessage,
   reportFailure,
   toBehind,
   toParked,
@@ -136,7 +137,8 @@ export class ApplyStrategy implements Strategy {
     const tally = await commitUnderLease(this.#context, state, async (session) => {
       const { fresh, ...rest } = await triage(this.#context, session, state, [item])
       for (const one of fresh) {
-        if (one.lane !== undefined && (rest.held ?? state.held).has(one.lane)) rest.parked.push(toBehind(one))
+        if (one.late !== undefined) this.#holdLate(rest, state, one, one.late)
+        else if (one.lane !== undefined && (rest.held ?? state.held).has(one.lane)) rest.parked.push(toBehind(one))
         else if (crashes > 0)
           this.#park(rest, one, { step: 'park', state: 'attention', dueMs: 0, reason: deadLetter(error) }, 1, error, crashes)
         else this.#failed(rest, one, error, this.#context.settings.inlineAttempts)
@@ -194,7 +196,8 @@ export class ApplyStrategy implements Strategy {
   }
 
   #one(session: Session<unknown>, state: PartitionState, item: Item, tally: Tally, attempt: number): Awaitable<void> {
-    if (item.lane !== undefined && (tally.held ?? state.held).has(item.lane)) {
+    if (item.late !== undefined) return this.#holdLate(tally, state, item, item.late)
+    if (item.refused !== true && item.lane !== undefined && (tally.held ?? state.held).has(item.lane)) {
       tally.parked.push(toBehind(item))
       return
     }
@@ -246,9 +249,13 @@ export class ApplyStrategy implements Strategy {
 
   /** All of them in one call, or, when that fails, one by one. */
   async #batchHandler(session: Session<unknown>, state: PartitionState, fresh: readonly Item[], tally: Tally): Promise<void> {
-    const together = fresh.filter(
-      (item) => item.invalid === undefined && !(item.lane !== undefined && (tally.held ?? state.held).has(item.lane)),
-    )
+    const held = new Set(tally.held ?? state.held)
+    const together = fresh.filter(({ invalid, late, lane }) => {
+      const alone = invalid !== undefined || late !== undefined || (lane !== undefined && held.has(lane))
+      // What follows it in its lane must not overtake it.
+      if (alone && lane !== undefined) held.add(lane)
+      return !alone
+    })
     if (together.length > 1) {
       try {
         await this.#handler.run(session, state, together, 1, tally.outgoing)
@@ -281,6 +288,14 @@ export class ApplyStrategy implements Strategy {
     tally.parked.push(parked)
     if (parked.lane !== undefined) tally.held = (tally.held ?? new Set()).add(parked.lane)
     tally.failures.push({ item, error, attempts, state: failed.state })
+  }
+
+  /** At once, behind nothing, and whatever `onExhausted` says: what follows in its lane waits until a person has decided. */
+  #holdLate(tally: Tally, state: PartitionState, item: Item, error: OnefoldError): void {
+    const { envelope, lane } = item
+    tally.parked.push({ envelope, state: 'attention', attempts: 0, crashes: 0, dueMs: 0, reason: lateMessage(error), lane })
+    if (lane !== undefined) tally.held = (tally.held ?? new Set(state.held)).add(lane)
+    tally.failures.push({ item, error, attempts: 0, state: 'attention' })
   }
 
   async #parkAll(session: Session<unknown>, state: PartitionState, tally: Tally): Promise<void> {

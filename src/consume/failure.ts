@@ -56,6 +56,32 @@ export function unknownOutcome(error: unknown, call: string): AttentionReason {
   return { kind: 'unknown-outcome', fingerprint: `${call}-${fingerprint}`, ...record }
 }
 
+/** The inbox does not know it, and has forgotten what was published at its time. */
+export function messageLate(
+  { subscription: { topic, group } }: ConsumerContext,
+  { envelope: { id, source, timeMs } }: Item,
+  forgottenMs: number | undefined,
+): OnefoldError {
+  const time = isoTime(timeMs)
+  const forgotten = forgottenMs === undefined ? time : isoTime(forgottenMs)
+  return new OnefoldError(
+    'MESSAGE_LATE',
+    `message ${id} of topic ${topic} (source ${source}) says it was published at ${time}. Group ${group} has forgotten none that was published after ${forgotten}, but some that are older, so it may have applied this one before. Settle it as 'happened' if it was, or as 'did-not-happen' to have it applied now.`,
+    { outcome: 'unknown', retry: 'never', details: { topic, group, id, source, time, forgottenUpTo: forgotten } },
+  )
+}
+
+/** A stated time may be any number. */
+function isoTime(ms: number): string {
+  const farthestMs = 8.64e15
+  return new Date(Math.min(farthestMs, Math.max(-farthestMs, ms))).toISOString()
+}
+
+/** It may have been applied before: a person is to find out, and the key waits. */
+export function lateMessage(error: unknown): AttentionReason {
+  return { ...deadLetter(error), kind: 'late-message' }
+}
+
 /** After an attempt that left an outcome unknown: never again at once, the answer may still be on its way. */
 export function afterUnknown(
   { settings, runtime }: ConsumerContext,
@@ -118,7 +144,7 @@ export function reportFailure(
     source: item.envelope.source,
     message:
       state === 'attention'
-        ? `attempt ${attempts} failed, the message waits for a person: ${what}`
+        ? `${attempts === 0 ? 'not attempted' : `attempt ${attempts} failed`}, the message waits for a person: ${what}`
         : `attempt ${attempts} failed: ${what}`,
     error,
   })

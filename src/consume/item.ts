@@ -14,6 +14,10 @@ export interface Item {
   readonly data: unknown
   /** Why it can never be applied: not JSON, or not what the schema takes. */
   readonly invalid: OnefoldError | undefined
+  /** `invalid` says why, and only now: the inbox refused its identity. It must not wait behind others and then be run. */
+  readonly refused?: boolean
+  /** Why it may have been applied before: a person decides, and nothing runs. */
+  readonly late?: OnefoldError
 }
 
 export async function toItems(topic: AnyTopic, deliveries: readonly Delivery[]): Promise<Item[]> {

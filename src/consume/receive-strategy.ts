@@ -3,7 +3,7 @@ import { isOnefoldError, OnefoldError } from '../errors.ts'
 import { commitUnderLease } from './commit.ts'
 import type { ConsumeReceive } from './consume-options.ts'
 import type { ConsumerContext, PartitionState } from './consumer-context.ts'
-import { afterFailure, deadLetter, laneWhenParked, reportFailure, toBehind, toParked } from './failure.ts'
+import { afterFailure, deadLetter, laneWhenParked, messageLate, reportFailure, toBehind, toParked } from './failure.ts'
 import type { Item } from './item.ts'
 import { messageOf, toItems } from './item.ts'
 import { groupByLane } from './lanes.ts'
@@ -62,7 +62,7 @@ export class ReceiveStrategy implements Strategy {
 
   async #acknowledgeFirst(state: PartitionState, items: readonly Item[]): Promise<void> {
     const { subscription, claims } = this.#context
-    const fresh = await commitUnderLease(this.#context, state, async (session) => {
+    const { fresh, late } = await commitUnderLease(this.#context, state, async (session) => {
       const beyond = await this.#beyond(session.checkpoints, state, items)
       const statuses = claims
         ? await session.inbox.claim(
@@ -76,8 +76,14 @@ export class ReceiveStrategy implements Strategy {
         applied: taken.length,
         suppressed: items.length - taken.length,
       })
-      return taken
+      const tooOld = beyond.filter((_, index) => statuses?.[index] === 'too-old')
+      const forgottenMs = tooOld.length > 0 ? await session.inbox.forgottenMs(subscription) : undefined
+      return { fresh: taken, late: tooOld.map((item) => ({ item, error: messageLate(this.#context, item, forgottenMs) })) }
     })
+    for (const { item, error } of late) {
+      const message = `it is not run, as it may have been before (at most once): ${error.message}`
+      this.#context.report({ kind: 'attempt-failed', partition: state.partition, id: item.envelope.id, message, error })
+    }
     await this.#context.runtime.reached?.('consume:acknowledged')
     await this.#runLanes(fresh, async (item) => {
       try {

@@ -1,6 +1,7 @@
 import type { Session } from '../database/database.ts'
 import { OnefoldError } from '../errors.ts'
 import type { ConsumerContext, PartitionState } from './consumer-context.ts'
+import { messageLate } from './failure.ts'
 import type { Item } from './item.ts'
 import type { Tally } from './tally.ts'
 import { emptyTally } from './tally.ts'
@@ -32,7 +33,9 @@ export async function triage(
   for (let index = 0; index < beyond.length; index++) {
     const item = beyond[index] as Item
     const status = statuses?.[index] ?? 'new'
-    if (status instanceof OnefoldError) tally.fresh.push({ ...item, invalid: status })
+    if (status instanceof OnefoldError) tally.fresh.push({ ...item, invalid: status, refused: true })
+    else if (status === 'too-old')
+      tally.fresh.push({ ...item, late: messageLate(context, item, await session.inbox.forgottenMs(subscription)) })
     else if (status === 'seen' || (status === 'id-reused' && topic.settings.idReuse === 'ignore')) tally.suppressed++
     else if (status === 'id-reused') {
       const error = new OnefoldError(
@@ -42,7 +45,7 @@ export async function triage(
           details: { topic: topic.name, id: item.envelope.id, source: item.envelope.source },
         },
       )
-      tally.fresh.push({ ...item, invalid: error })
+      tally.fresh.push({ ...item, invalid: error, refused: true })
     } else tally.fresh.push(item)
   }
   return tally

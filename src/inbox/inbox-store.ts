@@ -19,6 +19,8 @@ export interface InboxStore {
    * record are one statement. It commits or rolls back with the effect. Within one call a repeated identity is 'seen'.
    */
   claim(subscription: Subscription, envelopes: readonly Envelope[]): Awaitable<readonly ClaimStatus[]>
+  /** A message published up to this time may have been received and forgotten. Undefined: nothing was. */
+  forgottenMs(subscription: Subscription): Awaitable<number | undefined>
 }
 
 export interface Progress {

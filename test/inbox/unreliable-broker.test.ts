@@ -1,13 +1,12 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { Assignment } from '../../src/broker/broker.ts'
 import { inDatabaseBroker } from '../../src/broker/in-database/index.ts'
 import { sqlite } from '../../src/database/sqlite/index.ts'
-import type { Broker, Delivery, Envelope } from '../../src/index.ts'
+import type { Envelope } from '../../src/index.ts'
 import { topic } from '../../src/index.ts'
 import { emptyHeaders } from '../../src/message.ts'
 import { unreliableBroker } from '../../src/testing/index.ts'
-import { brokerCard } from '../support/cards.ts'
+import { scripted } from '../support/scripted-broker.ts'
 import { TemporaryFile, temporaryFolder } from '../support/temporary.ts'
 import { until } from '../support/until.ts'
 
@@ -72,38 +71,6 @@ describe.each([1, 2, 3])('behind a broker that redelivers, duplicates and reorde
     expect(suppressed).toBeGreaterThan(100)
   })
 })
-
-/** A broker that hands over just these envelopes, in this order. */
-function scripted(envelopes: readonly Envelope[]): Broker {
-  return {
-    card: brokerCard('scripted'),
-    open: async () => {},
-    close: async () => {},
-    publish: async (_topic, sent) => sent.map(({ id, source }) => ({ status: 'accepted' as const, id, source })),
-    async *subscribe(subscribed, group, { signal }) {
-      const batch: Delivery[] = envelopes.map((envelope) => ({ envelope, redelivered: 'unknown' }))
-      let handed = false
-      yield {
-        subscription: { topic: subscribed.name, group },
-        partition: '0',
-        revoked: new AbortController().signal,
-        lost: new AbortController().signal,
-        next: async (_limit, end) => {
-          if (!handed) {
-            handed = true
-            return batch
-          }
-          await new Promise<void>((resolve) => end.addEventListener('abort', () => resolve(), { once: true }))
-          return undefined
-        },
-        settle: async () => {},
-        drained: async () => handed,
-        released: async () => {},
-      } satisfies Assignment
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-    },
-  }
-}
 
 const envelope = (id: string, more: Partial<Envelope> = {}): Envelope => ({
   id,

@@ -207,9 +207,14 @@ export class SqliteAttentionStore implements AttentionStore {
       .run(numberOf(id) ?? -1, action, by ?? null, reason ?? null, atMs, details ?? null)
   }
 
+  /** Now; or, when earlier messages of its key are parked, after them. */
   #dueAgain(parked: number, nowMs: number): void {
     this.#statements
-      .sql("update {p}parked set state = 'waiting', attempts = 0, crashes = 0, due_ms = ? where parked = ?")
+      .sql(
+        `update {p}parked as k set attempts = 0, crashes = 0, due_ms = ?, state = iif(exists (select 1 from {p}parked e
+           where e.subscription = k.subscription and e.partition = k.partition and e.lane = k.lane and e.parked < k.parked),
+           'behind', 'waiting') where parked = ?`,
+      )
       .run(nowMs, parked)
   }
 

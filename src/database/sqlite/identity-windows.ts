@@ -164,9 +164,9 @@ export class IdentityWindows {
     return statuses
   }
 
-  /** Has this window ever forgotten what it had recorded? */
-  hasForgotten(topic: string, group: string): boolean {
-    return this.#window(topic, group).forgottenMs !== undefined
+  /** A message published up to this time may have been received and forgotten. Undefined: nothing was. In a transaction. */
+  forgottenMs(topic: string, group: string): number | undefined {
+    return this.#window(topic, group).forgottenMs
   }
 
   /** The usual case in few statements: none is known. False: at least one is, and nothing has been recorded. */

@@ -28,6 +28,10 @@ export class SqliteInboxStore implements InboxStore {
       return answer === 'reused' ? 'id-reused' : answer
     })
   }
+
+  forgottenMs({ topic, group }: Subscription): number | undefined {
+    return this.#windows.forgottenMs(topic, group)
+  }
 }
 
 export class SqliteCheckpointStore implements CheckpointStore {

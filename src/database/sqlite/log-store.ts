@@ -6,8 +6,8 @@ import type { SqlValue } from './connection.ts'
 import type { EnvelopeRow } from './envelope-row.ts'
 import { envelopeColumns, envelopeOf, envelopePlaceholders, envelopeSelect, envelopeValues, headersText } from './envelope-row.ts'
 import type { IdentityStatus, IdentityWindows } from './identity-windows.ts'
-import type { PartitionHeads } from './partition-heads.ts'
 import { parkedStatus } from './parked-identity.ts'
+import type { PartitionHeads } from './partition-heads.ts'
 import { offsetSpan } from './schema.ts'
 import type { Statements } from './statements.ts'
 import type { SqliteTopicRecord, SqliteTopicStore } from './topic-store.ts'
@@ -56,7 +56,7 @@ export class SqliteLogStore implements LogStore {
     const statuses: AppendStatus[] = []
     const taken: Envelope[] = []
     const claimed = this.#windows.claim(record.name, '', envelopes)
-    const forgot = this.#windows.hasForgotten(record.name, '')
+    const forgot = this.#windows.forgottenMs(record.name, '') !== undefined
     let duplicates = 0
     for (let index = 0; index < envelopes.length; index++) {
       const envelope = envelopes[index] as Envelope
