@@ -152,7 +152,7 @@ function heldOf({ topic, settings }: DeclaredConsumer): ConsumerGuarantee['held'
   return settings.onExhausted === 'skip'
     ? {
         until: 'applied or dead letter',
-        says: `While a message waits, ${behind}. A dead letter lets them pass; an unknown outcome does not.`,
+        says: `While a message waits, ${behind}. A dead letter lets them pass; an unknown outcome or a late message does not.`,
       }
     : {
         until: 'applied or a person has acted',
