@@ -178,8 +178,8 @@ function age(ms: number): string {
     [60_000, 'min'],
     [1_000, 's'],
   ] as const
-  const [size, name] = units.find(([each]) => ms >= each) ?? [1, 'ms']
-  return `${Math.max(0, Math.floor(ms / size))} ${name}`
+  const found = units.find(([each]) => ms >= each)
+  return found === undefined ? 'less than 1 s' : `${Math.floor(ms / found[0])} ${found[1]}`
 }
 
 function behind({ behind: count }: AttentionItem, first = ''): string {
