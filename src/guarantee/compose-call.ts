@@ -55,7 +55,7 @@ function ruleDoesNotHold({ rule }: CallCard['claims']): string[] {
   }
 }
 
-function weakenings({ rule, timeoutMs }: CallCard['claims'], where: string): Weakening[] {
+function weakenings({ rule }: CallCard['claims'], where: string): Weakening[] {
   switch (rule) {
     case 'repeat':
       return [
@@ -72,7 +72,7 @@ function weakenings({ rule, timeoutMs }: CallCard['claims'], where: string): Wea
           option: 'whenUnknown',
           value: 'a probe',
           where,
-          says: `'did-not-happen' must mean and cannot happen any more: unless the provider honours or voids tokens, a request still on its way may act after it: the window is from the timeout (${duration(timeoutMs)}) to the probe's answer`,
+          says: `'did-not-happen' must mean and cannot happen any more: unless the provider honours or voids tokens, a request still on its way may act after it: the window is from the probe's answer until that request can act no more`,
         },
       ]
     case 'ask-person':

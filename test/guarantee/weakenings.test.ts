@@ -79,7 +79,7 @@ const flips: readonly (readonly [string, Partial<typeof strongest>, Omit<Weakeni
       },
     },
     { option: 'whenUnknown', value: 'a probe', where: `${consume}.calls.mail` },
-    /must mean and cannot happen any more.* from the timeout \(5 s\) to the probe's answer/,
+    /must mean and cannot happen any more.* from the probe's answer until that request can act no more/,
   ],
   [
     'not flushed',

@@ -17,7 +17,7 @@ test.for<{ refusal: string; behaviours: Behaviour[] }>([
     provider: { plans: { 'k0-1': behaviours }, meanwhile: 'conflict', lateMs: 200 },
     worker: { rule: 'repeat', timeoutMs: 100 },
   })
-  await runUnderKills(scene, { seed: 1, workers: 1, kills: 0, passes: 1 })
+  await runUnderKills(scene, { seed: 1, workers: 1, passes: 1 })
   const { ledger, ...history } = await scene.history()
   expect(violations({ ledger, ...history }, ['askedAgain'])).toEqual({})
   expect(ledger.requests.length).toBeGreaterThan(2)
@@ -30,7 +30,7 @@ test('a probe finds nothing, the repeat is refused, and the request that was lat
     provider: { plans: { 'k0-1': ['late', 'unavailable'] }, lateMs: 400 },
     worker: { rule: 'probe-only', timeoutMs: 100 },
   })
-  await runUnderKills(scene, { seed: 1, workers: 1, kills: 0, passes: 1 })
+  await runUnderKills(scene, { seed: 1, workers: 1, passes: 1 })
   const { ledger, ...history } = await scene.history()
   expect(violations({ ledger, ...history }, ['askedAgain'])).toEqual({})
   expect(new Set(ledger.requests.map(({ token }) => token)).size).toBe(1)

@@ -92,6 +92,25 @@ export class CallScene implements AsyncDisposable {
     return orders.every(({ id, key, number }) => done.has(id) || number >= (stopped.get(key) ?? number + 1))
   }
 
+  /** Waits until every message is applied, with a person, or behind one that is. */
+  async allThrough(workers: Iterable<Worker>, boundMs = 60_000): Promise<void> {
+    await until(
+      () => this.through(),
+      () => `all are through: ${[...workers].map((worker) => worker.story()).join('\n')}`,
+      boundMs,
+    )
+  }
+
+  /** The person: looks into the provider's ledger and says of every unknown outcome what became of it. */
+  async settleAll(): Promise<void> {
+    const { charges } = await this.provider.settled()
+    for (const { id, envelope } of await this.app.attention.list({ limit: 10_000 })) {
+      const charge = charges.find((one) => one.reference === envelope.id)
+      const as = charge === undefined ? ({ as: 'did-not-happen' } as const) : ({ as: 'happened', result: charge } as const)
+      await this.app.attention.settle(id, { call: 'charge', ...as }, { by: 'Ada' })
+    }
+  }
+
   /** All there is to judge by, once nothing can be added to it by itself. */
   async history(): Promise<CallHistory> {
     const ledger = await this.provider.settled()
@@ -114,14 +133,16 @@ const usual: Omit<CallWorkerConfig, 'file' | 'url' | 'rule'> = {
   maxAttempts: 100,
   backoffMs: 20,
   applyFails: 0,
+  secondCallMs: 0,
 }
 
 export interface Kills {
   readonly seed: number
   /** Processes at the same time. */
   readonly workers: number
-  readonly kills: number
-  /** Where: each in turn. Without: at random points, and at random times. */
+  /** At random points, and at random times. */
+  readonly kills?: number
+  /** Instead: at each of these in turn. */
   readonly points?: readonly Point[]
   /** The pass at which a worker dies is drawn from 1 to this. */
   readonly passes: number
@@ -147,15 +168,17 @@ export async function runUnderKills(scene: CallScene, options: Kills): Promise<K
   let over = false
 
   const start = (): void => {
-    const mayKill = killed.length + running.size < options.kills
-    const point = options.points === undefined ? everyPoint[Math.floor(random() * everyPoint.length)] : hits.shift()
-    const pass = 1 + Math.floor(random() * options.passes)
-    const atPoint = point !== undefined && random() < (options.points === undefined ? 0.7 : 1)
+    const inTurn = options.points !== undefined
+    const point = inTurn ? hits.shift() : everyPoint[Math.floor(random() * everyPoint.length)]
+    const mayKill = inTurn || killed.length + running.size < (options.kills ?? 0)
+    const atPoint = point !== undefined && (inTurn || random() < 0.7)
+    // Early passes more often: how many there are depends on what the others have left.
+    const pass = 1 + Math.floor(random() ** 2 * options.passes)
     const afterMs = 100 + random() * 1_500
     const worker = scene.worker(mayKill && atPoint ? { at: point, pass, signal: 'SIGKILL' } : undefined)
     running.add(worker)
     // Also one that never gets to its point must go.
-    if (mayKill && options.points === undefined) {
+    if (mayKill && !inTurn) {
       void worker.until('started').then(
         () => setTimeout(() => worker.kill('SIGKILL'), afterMs),
         () => undefined,

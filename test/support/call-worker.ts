@@ -5,14 +5,14 @@
 import { once } from 'node:events'
 import { sqlite } from '../../src/database/sqlite/index.ts'
 import { call, onefold } from '../../src/index.ts'
-import type { CallOptions } from '../../src/index.ts'
+import type { CallContext, CallOptions } from '../../src/index.ts'
 import { seededRandom } from '../../src/testing/index.ts'
 import type { Order } from './call-audit.ts'
 import { callGroup, orders } from './call-workload.ts'
 import type { Rule } from './call-workload.ts'
 import { PaymentClient } from './payment-client.ts'
 import type { Charge } from './payment-client.ts'
-import { runtimeThatHalts, say } from './torture-halt.ts'
+import { haltNow, runtimeThatHalts, say } from './torture-halt.ts'
 import type { Halt } from './torture-halt.ts'
 
 export interface CallWorkerConfig {
@@ -29,6 +29,10 @@ export interface CallWorkerConfig {
   readonly backoffMs: number
   /** Chance that `apply` throws although the call has happened. */
   readonly applyFails: number
+  /** A second call of every message, which takes so long; 0: there is none. */
+  readonly secondCallMs: number
+  /** Freezes in the call of this order, before the first byte is sent. */
+  readonly freezesBefore?: string
   readonly halt?: Halt | undefined
 }
 
@@ -37,6 +41,18 @@ const client = new PaymentClient(config.url, `${process.pid}`)
 const random = seededRandom(config.seed)
 
 const purchase = ({ id, key }: Order) => ({ reference: id, key })
+
+let frozen = false
+
+function charge(order: Order, context: CallContext): Promise<Charge> {
+  if (order.id === config.freezesBefore && !frozen) {
+    frozen = true
+    haltNow('SIGSTOP', `before the request for ${order.id}`)
+    // As by a client that cannot be told to stop.
+    return client.charge(purchase(order), { ...context, signal: new AbortController().signal })
+  }
+  return client.charge(purchase(order), context)
+}
 
 const whenUnknown: Record<Rule, NonNullable<CallOptions<Order, Charge>['whenUnknown']>> = {
   repeat: 'repeat',
@@ -69,9 +85,9 @@ app.consume(orders, {
   maxCrashes: 100,
   batchSize: 20,
   calls: {
-    charge: call((order: Order, context) => client.charge(purchase(order), context), {
-      whenUnknown: whenUnknown[config.rule],
-      timeoutMs: config.timeoutMs,
+    charge: call(charge, { whenUnknown: whenUnknown[config.rule], timeoutMs: config.timeoutMs }),
+    second: call(() => new Promise((resolve) => setTimeout(resolve, config.secondCallMs)), {
+      when: () => config.secondCallMs > 0,
     }),
   },
   apply({ id, key, number }, { tx, calls, attempt }) {

@@ -15,9 +15,9 @@ export const paidTable =
   'create table paid (row integer primary key, id text not null, key text not null, number integer not null, charge text, attempt integer)'
 
 /** Keys take turns, so that neighbours in the log are of different keys. */
-export function someOrders(keys: number, perKey: number): Order[] {
+export function someOrders(keys: number, perKey: number, prefix = 'k'): Order[] {
   return Array.from({ length: keys * perKey }, (_, index) => {
-    const key = `k${index % keys}`
+    const key = `${prefix}${index % keys}`
     const number = Math.floor(index / keys) + 1
     return { id: `${key}-${number}`, key, number }
   })
