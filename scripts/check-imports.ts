@@ -33,7 +33,7 @@ export const rooms: readonly Room[] = [
   { name: 'in-database', files: ['broker/in-database/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts'] },
   { name: 'outside broker', files: ['broker/*/**'], imports: ['leaf', 'interfaces', 'ports', 'pure concepts'] },
 
-  { name: 'concepts', files: ['inbox/**', 'outbox/**', 'ownership/**', 'schedule/**', 'guarantee/**', 'state/**', 'telemetry/**'], imports: ['leaf', 'interfaces', 'ports'] },
+  { name: 'concepts', files: ['inbox/**', 'outbox/**', 'ownership/**', 'schedule/**', 'erase/**', 'guarantee/**', 'state/**', 'telemetry/**'], imports: ['leaf', 'interfaces', 'ports'] },
   { name: 'inspect', files: ['inspect/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts'] },
   { name: 'attention', files: ['attention/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts', 'calls'] },
   { name: 'publish', files: ['publish/**'], imports: ['leaf', 'interfaces', 'ports', 'concepts'] },

@@ -3,6 +3,7 @@ import type { AttentionItem } from './attention/attention-store.ts'
 import type { Broker } from './broker/broker.ts'
 import type { ApplyContext, Calls, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
 import type { Database, RemovedGroup } from './database/database.ts'
+import type { EraseOptions, EraseResult } from './erase/eraser.ts'
 import { OnefoldError } from './errors.ts'
 import type { AppEvent } from './event.ts'
 import type { Guarantee } from './guarantee/guarantee.ts'
@@ -102,6 +103,18 @@ export interface App<Tx> extends AsyncDisposable {
   readonly topics: {
     change(name: string, change: { partitions?: number; keyed?: boolean; idReuse?: 'error' | 'ignore' }): Promise<void>
   }
+  /**
+   * Takes the data of all messages of a key out of a topic, wherever this database has it: log, parked messages, attention,
+   * revisions, outbox, what is published for later, and what calls have answered. Their ids stay, so that a late repeat is
+   * still a duplicate, and their places, so that order and checkpoints hold; what no group has applied yet never is. Works
+   * without `start()`. Meant for personal data: see docs/erasing.md for what it cannot reach.
+   *
+   * A handler that has the message in its hands at this moment may still apply it. Erasing again is harmless, and how an
+   * erasure that was interrupted is finished.
+   *
+   * @throws OnefoldError `OPTION_INVALID`, `MESSAGE_INVALID` (the key), `NOT_FOUND` (no such topic).
+   */
+  erase(topic: string | AnyTopic, options: EraseOptions): Promise<EraseResult>
   status(): Promise<DatabaseStatus>
   backup(
     file: string,

@@ -51,6 +51,8 @@ export type {
   Semantics,
 } from './consume/consume-options.ts'
 export type { Database, RemovedGroup } from './database/database.ts'
+export type { Erased } from './erase/erase-store.ts'
+export type { EraseOptions, EraseResult } from './erase/eraser.ts'
 export {
   CallFailed,
   CallUnknown,

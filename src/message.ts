@@ -70,4 +70,12 @@ export function identityOf(message: {
   return message.sequence === undefined ? `${message.source}/${message.id}` : `${message.source}#${message.sequence}`
 }
 
+/** Types that begin so are Onefold's own; nobody else publishes them. */
+export const reservedTypePrefix = 'onefold.'
+
+/** Left in a log where a message's data was erased: never applied. */
+export const erasedType = 'onefold.erased'
+
+export const isErased = (envelope: Pick<Envelope, 'type'>): boolean => envelope.type === erasedType
+
 export const emptyHeaders: Headers = Object.freeze({})

@@ -11,6 +11,8 @@ import type { ConsumerContext, Outgoing } from './consume/consumer-context.ts'
 import { checkConsumeOptions, whole } from './consume/settings.ts'
 import { SuspectLock } from './consume/suspect-lock.ts'
 import type { Database, DedupWindow, Session } from './database/database.ts'
+import type { EraseOptions, EraseResult } from './erase/eraser.ts'
+import { erase } from './erase/eraser.ts'
 import { OnefoldError, optionInvalid } from './errors.ts'
 import type { AppEvent } from './event.ts'
 import { compose } from './guarantee/compose.ts'
@@ -351,6 +353,13 @@ class OnefoldApp<Tx> implements App<Tx> {
       await this.#open()
       await this.#database.write((session) => session.topics.change(name, change), { what: `change topic ${name}` })
     },
+  }
+
+  async erase(topic: string | AnyTopic, options: EraseOptions): Promise<EraseResult> {
+    this.#refuseInside()
+    await this.#open()
+    const ports = { database: this.#database as Database<unknown>, runtime: this.#runtime }
+    return erase(ports, typeof topic === 'string' ? topic : topic.name, options)
   }
 
   async status(): Promise<DatabaseStatus> {

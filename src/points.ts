@@ -26,6 +26,9 @@ export const relayPoints = ['relay:read', 'relay:sent', 'relay:removed'] as cons
 
 export const schedulePoints = ['schedule:due', 'schedule:published', 'schedule:committed'] as const
 
+/** After every commit of an erasure. */
+export const erasePoints = ['erase:committed'] as const
+
 export type Point =
   | (typeof publishPoints)[number]
   | (typeof consumePoints)[number]
@@ -33,3 +36,4 @@ export type Point =
   | (typeof receivePoints)[number]
   | (typeof relayPoints)[number]
   | (typeof schedulePoints)[number]
+  | (typeof erasePoints)[number]

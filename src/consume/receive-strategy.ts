@@ -1,5 +1,6 @@
 import { tokenOf } from '../calls/token.ts'
 import { isOnefoldError, OnefoldError } from '../errors.ts'
+import { isErased } from '../message.ts'
 import { commitUnderLease } from './commit.ts'
 import type { ConsumeReceive } from './consume-options.ts'
 import type { ConsumerContext, PartitionState } from './consumer-context.ts'
@@ -224,7 +225,8 @@ export class ReceiveStrategy implements Strategy {
   ): Promise<Item[]> {
     const checkpoint = await checkpoints.get(this.#context.subscription, state.partition)
     return items.filter(
-      ({ delivery }) => delivery.offset === undefined || checkpoint === undefined || delivery.offset > checkpoint,
+      ({ delivery, envelope }) =>
+        !isErased(envelope) && (delivery.offset === undefined || checkpoint === undefined || delivery.offset > checkpoint),
     )
   }
 

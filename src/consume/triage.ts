@@ -1,5 +1,6 @@
 import type { Session } from '../database/database.ts'
 import { OnefoldError } from '../errors.ts'
+import { isErased } from '../message.ts'
 import type { ConsumerContext, PartitionState } from './consumer-context.ts'
 import { messageLate } from './failure.ts'
 import type { Item } from './item.ts'
@@ -32,7 +33,7 @@ export async function triage(
     tally.held = new Set(await session.parked.heldLanes(subscription, state.partition))
   for (let index = 0; index < beyond.length; index++) {
     const item = beyond[index] as Item
-    const status = statuses?.[index] ?? 'new'
+    const status = isErased(item.envelope) ? 'seen' : (statuses?.[index] ?? 'new')
     if (status instanceof OnefoldError) tally.fresh.push({ ...item, invalid: status, refused: true })
     else if (status === 'too-old')
       tally.fresh.push({ ...item, late: messageLate(context, item, await session.inbox.forgottenMs(subscription)) })

@@ -1,6 +1,7 @@
 import type { AttentionStore } from '../attention/attention-store.ts'
 import type { CallStore } from '../calls/call-store.ts'
 import type { ParkedStore, StartMarkStore } from '../consume/parked-store.ts'
+import type { EraseStore } from '../erase/erase-store.ts'
 import type { OnefoldError } from '../errors.ts'
 import type { AppEvent } from '../event.ts'
 import type { DatabaseCard } from '../guarantee/card.ts'
@@ -79,6 +80,7 @@ export interface Stores {
   readonly attention: AttentionStore
   readonly calls: CallStore
   readonly cron: CronStore
+  readonly erasures: EraseStore
 }
 
 /** One open transaction. */
@@ -138,6 +140,12 @@ export interface Database<Tx> {
   insideTransaction(): boolean
   /** One bounded step of housekeeping; true when there is more to do now. */
   maintain(options: MaintenanceOptions): Promise<boolean>
+  /**
+   * Cuts the log of recent changes, so that what was deleted is no longer in it. With `rewrite` writes the whole database anew
+   * before that, which holds up all writers as long as it takes. True: nothing of what was deleted is left in its files. False
+   * without `rewrite`, or when somebody was reading an older state all the while.
+   */
+  scrub(options: { readonly rewrite: boolean }): Promise<boolean>
   status(): Promise<DatabaseStatus>
   /** Copies the whole database, consistently and while it is in use, to a new file; the copy is a new incarnation. */
   backup(

@@ -2,7 +2,7 @@ import { toCanonicalJson } from '../canonical-json.ts'
 import type { PublishInsideOptions } from '../consume/consume-options.ts'
 import { OnefoldError } from '../errors.ts'
 import type { Awaitable, Envelope, Headers } from '../message.ts'
-import { emptyHeaders } from '../message.ts'
+import { emptyHeaders, reservedTypePrefix } from '../message.ts'
 import type { Runtime } from '../runtime.ts'
 import { checkText } from '../text.ts'
 import type { AnyTopic, ParseFailure } from '../topic.ts'
@@ -53,6 +53,14 @@ function build(
   if (key !== undefined) checkText('key', key, maxKeyChars)
   const type = options.type ?? topic.name
   if (options.type !== undefined) checkText('type', type, maxTypeChars)
+  if (type.startsWith(reservedTypePrefix))
+    throw new OnefoldError(
+      'MESSAGE_INVALID',
+      `type is ${JSON.stringify(type)}; types that begin with ${reservedTypePrefix} are reserved.`,
+      {
+        details: { field: 'type' },
+      },
+    )
   const json = toCanonicalJson(data)
   const { maxDataBytes } = topic.settings
   if (json.length * 3 > maxDataBytes) {

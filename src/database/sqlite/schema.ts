@@ -145,7 +145,7 @@ export const migrations: readonly string[] = [
   -- Who had the data of a key erased, when and why. Of the key only a salted SHA-256 stays; finished_ms is null until all is done.
   create table {p}erasure (
     erasure integer primary key autoincrement, topic text not null, key_salt blob not null, key_digest blob not null,
-    by text not null, reason text, at_ms integer not null, finished_ms integer, messages integer not null default 0) strict;
+    by text not null, reason text, at_ms integer not null, finished_ms integer, rows integer not null default 0) strict;
   `,
 ]
 

@@ -5,6 +5,7 @@ import { SqliteAttentionStore } from './attention-store.ts'
 import { SqliteCallStore } from './call-store.ts'
 import type { SqliteConnection } from './connection.ts'
 import { SqliteCronStore } from './cron-store.ts'
+import { SqliteEraseStore } from './erase-store.ts'
 import { transactionEnded } from './errors.ts'
 import { SqliteGroupStore } from './group-store.ts'
 import { IdentityWindows } from './identity-windows.ts'
@@ -43,6 +44,7 @@ export class SqliteStores implements Stores {
   readonly attention: SqliteAttentionStore
   readonly calls: SqliteCallStore
   readonly cron: SqliteCronStore
+  readonly erasures: SqliteEraseStore
 
   constructor(connection: SqliteConnection, options: { prefix: string; wallMs: () => number }) {
     const { wallMs } = options
@@ -71,6 +73,7 @@ export class SqliteStores implements Stores {
     this.attention = new SqliteAttentionStore(this.statements, this.subscriptions, this.touched)
     this.calls = new SqliteCallStore(this.statements, this.subscriptions)
     this.cron = new SqliteCronStore(this.statements)
+    this.erasures = new SqliteEraseStore(this.statements, this.touched)
   }
 
   appended(): void {}

@@ -14,6 +14,7 @@ import { connectionBeside, connectionOf, isBetterSqlite3, isNodeSqlite, openNode
 import { explainError, isBusy } from './errors.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { walBytes } from './maintenance.ts'
+import { rewrite, truncateLog } from './overwrite.ts'
 import { migrations } from './schema.ts'
 import { JoinedSession, SqliteSession, SqliteStores } from './session.ts'
 import { readStatus } from './status.ts'
@@ -46,6 +47,8 @@ const networkFileSystems: Readonly<Record<number, string>> = {
 }
 
 const busyOpenMs = 30_000
+/** How long the end of others' reading is waited for. */
+const truncateLimitMs = 5_000
 const checkpointBytes = 4 * 1024 * 1024
 const restartBytes = 16 * checkpointBytes
 
@@ -383,6 +386,27 @@ export class SqliteDatabase implements Database<SqliteTx> {
     } catch (error) {
       if (!isBusy(error)) throw explainError(error, file)
     }
+  }
+
+  async scrub(options: { readonly rewrite: boolean }): Promise<boolean> {
+    const { reader, runtime, file } = this.#ready()
+    const { connection } = reader.statements
+    const until = runtime.monotonicMs() + busyOpenMs
+    for (let rewritten = !options.rewrite; !rewritten; ) {
+      try {
+        rewrite(connection)
+        rewritten = true
+      } catch (error) {
+        if (!isBusy(error) || runtime.monotonicMs() > until) throw explainError(error, file)
+        await runtime.sleep(1)
+      }
+    }
+    const cutUntil = runtime.monotonicMs() + truncateLimitMs
+    while (!truncateLog(connection)) {
+      if (runtime.monotonicMs() > cutUntil) return false
+      await runtime.sleep(5)
+    }
+    return options.rewrite
   }
 
   async status(): Promise<DatabaseStatus> {
