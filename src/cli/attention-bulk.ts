@@ -34,7 +34,7 @@ export async function actOnMatching(app: App<unknown>, terminal: Terminal, reque
   const bound = asked ? preview.count : expect
   const result = await carryOut(app, action, filter, said, bound)
   if (json) await terminal.json({ action, preview, result })
-  else await terminal.write(renderResult(result))
+  else if (preview.count > 0) await terminal.write(renderResult(result))
   return result.refused > 0 ? 1 : 0
 }
 

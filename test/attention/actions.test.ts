@@ -47,12 +47,12 @@ function subject(names: readonly string[], options: { readonly onAttention?: (it
       ids.map((id) => ({ data: { id, key: id.charAt(0) } })),
     )
   }
-  const only = async (): Promise<AttentionItem> => {
+  const theItem = async (): Promise<AttentionItem> => {
     const items = await app.attention.list()
     expect(items).toHaveLength(1)
     return items[0]!
   }
-  return { file, app, world, requests, seen, publish, only }
+  return { file, app, world, requests, seen, publish, theItem }
 }
 
 const unanswered = (): never => {
@@ -66,7 +66,7 @@ async function withUnknown(...names: string[]) {
   await it.app.start()
   await it.app.idle()
   it.world.call = (name) => ({ of: name })
-  const item = await it.only()
+  const item = await it.theItem()
   expect(item).toMatchObject({ kind: 'unknown-outcome', behind: 1, envelope: { id: 'a1' } })
   it.requests.length = 0
   return { ...it, item }
@@ -154,7 +154,7 @@ describe('an unknown outcome', () => {
 
 describe('a dead letter with calls', () => {
   test('redriven: what happened is not made again, what failed is made again in a new round; the preview said so', async () => {
-    const { app, world, requests, only, publish, file } = subject(['charge', 'mail'])
+    const { app, world, requests, theItem, publish, file } = subject(['charge', 'mail'])
     world.call = (name) => {
       if (name === 'mail') throw new CallFailed('mailbox full', { terminal: true })
       return { charged: true }
@@ -162,7 +162,7 @@ describe('a dead letter with calls', () => {
     await publish('a1')
     await app.start()
     await app.idle()
-    const item = await only()
+    const item = await theItem()
     const shown = await app.attention.show(item.id)
     expect(shown).toMatchObject({ kind: 'dead-letter', failedAttempts: [{ attempt: 1, errorMessage: 'mailbox full' }] })
     expect(shown.actions.redrive).toMatchObject({
@@ -196,14 +196,14 @@ describe('a dead letter with calls', () => {
   })
 
   test('discarded only when it is said that its call stands', async () => {
-    const { app, world, only, publish } = subject(['charge'])
+    const { app, world, theItem, publish } = subject(['charge'])
     world.apply = () => {
       throw new TerminalError('no such account')
     }
     await publish('a1')
     await app.start()
     await app.idle()
-    const item = await only()
+    const item = await theItem()
     expect(await rejection(app.attention.discard(item.id, { by, reason: 'no account' }))).toMatchObject({
       code: 'NOT_POSSIBLE',
       message: expect.stringMatching(/Call charge happened .* ago.*--calls-stand/),
