@@ -104,28 +104,31 @@ export class SqliteLogStore implements LogStore {
 
   /** Gives messages their offsets. Their identities have been claimed. */
   write(record: SqliteTopicRecord, envelopes: readonly Envelope[]): void {
-    // Partition by partition: rows that lie side by side are cheap to insert together.
-    const byPartition = new Map<number, SqlValue[]>()
+    // Partition by partition: rows that lie side by side are cheap to insert one after the other.
+    const byPartition = new Map<number, Envelope[]>()
     for (const envelope of envelopes) {
       const partition = record.numbers[partitionOfEnvelope(envelope, record.partitions)] as number
-      let values = byPartition.get(partition)
-      if (values === undefined) {
-        values = []
-        byPartition.set(partition, values)
-      }
-      values.push(
-        partition * offsetSpan + this.#heads.next(partition),
-        envelope.source,
-        envelope.id,
-        envelope.sequence ?? null,
-        envelope.key ?? null,
-        envelope.type === record.name ? null : envelope.type,
-        envelope.timeMs,
-        headersText(envelope.headers),
-        envelope.json,
-      )
+      const before = byPartition.get(partition)
+      if (before === undefined) byPartition.set(partition, [envelope])
+      else before.push(envelope)
     }
-    for (const values of byPartition.values()) this.#statements.insertRows(insertMessage, 9, values)
+    const values: SqlValue[] = []
+    for (const [partition, ofPartition] of byPartition) {
+      for (const envelope of ofPartition) {
+        values.push(
+          partition * offsetSpan + this.#heads.next(partition),
+          envelope.source,
+          envelope.id,
+          envelope.sequence ?? null,
+          envelope.key ?? null,
+          envelope.type === record.name ? null : envelope.type,
+          envelope.timeMs,
+          headersText(envelope.headers),
+          envelope.json,
+        )
+      }
+    }
+    this.#statements.insertRows(insertMessage, 9, values)
   }
 
   #schedule(record: SqliteTopicRecord, envelope: Envelope, dueMs: number): void {
