@@ -22,7 +22,7 @@ export function edit(situation: Situation, consequences: readonly CallConsequenc
   const { item } = situation
   return join(
     `Runs group ${item.group} again on this message with the new data: a new first attempt. Its id, key and headers stay, so a late duplicate of the original is still recognised. Other groups, and the log, keep the data that was published.`,
-    ...fates(situation, consequences),
+    ...fates(situation, consequences, ', with the data as it was,'),
     behind(item, 'Then'),
   )
 }
@@ -126,18 +126,19 @@ function afterSettling({ item }: Situation, rest: readonly CallRecord[]): string
   return join('The message goes on at once, with a new first attempt.', behind(item, 'Then'))
 }
 
-function fates(situation: Situation, consequences: readonly CallConsequence[]): string[] {
+/** `how`: what has to be said of a call that happened. */
+function fates(situation: Situation, consequences: readonly CallConsequence[], how = ''): string[] {
   return consequences.flatMap(({ call, fate }) => {
     const record = situation.calls.find(({ name }) => name === call)
-    return record === undefined ? [] : [fateSentence(situation, record, fate)]
+    return record === undefined ? [] : [fateSentence(situation, record, fate, how)]
   })
 }
 
-function fateSentence(situation: Situation, record: CallRecord, fate: CallConsequence['fate']): string {
+function fateSentence(situation: Situation, record: CallRecord, fate: CallConsequence['fate'], how: string): string {
   const past = `Call ${record.name} ${didIt(record)} ${ago(situation, record)}`
   switch (fate) {
     case 'stands':
-      return `${past} and is not made again: apply gets its remembered result.`
+      return `${past}${how} and is not made again: apply gets its remembered result.`
     case 'new-token':
       return `${past}; it is made again with a new token${record.state === 'failed' ? ', unless the consumer hands failures to apply' : ''}.`
     case 'same-token':

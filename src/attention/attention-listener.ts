@@ -22,8 +22,8 @@ export class AttentionListener {
     this.#telling = this.#telling.then(async () => {
       try {
         const item = await this.#database.read((stores) => stores.attention.openOf({ topic, group }, { source, id }))
-        // Somebody was quicker: it needs nobody any more.
-        if (item !== undefined) await this.#listener(item)
+        // Somebody was quicker: it needs nobody any more. Not awaited: the listener may be waiting for the app to stop.
+        if (item !== undefined) Promise.resolve(this.#listener(item)).catch(() => undefined)
       } catch {
         // A listener's own trouble must not become the consumer's.
       }

@@ -125,8 +125,8 @@ export class DatabaseAttention implements Attention {
   }
 
   async #act(id: string, act: Act): Promise<boolean> {
-    const { database, runtime, opened } = this.#context
-    await opened()
+    const { database, runtime } = this.#context
+    await this.#openedOutside()
     const result = await database.write((session) => actOn(session, id, act, runtime), { what: `${act.action} ${id}` })
     if (result === 'done') return true
     if (result === 'already') return false
@@ -135,11 +135,21 @@ export class DatabaseAttention implements Attention {
   }
 
   async #actOnAll(filter: BulkFilter, act: Act, expect: number | undefined): Promise<BulkResult> {
-    const { database, runtime, opened } = this.#context
+    const { database, runtime } = this.#context
     const checked = checkedFilter(filter)
     const bound = checkedExpect(expect)
-    await opened()
+    await this.#openedOutside()
     return await actOnAll(database, runtime, checked, act, bound)
+  }
+
+  async #openedOutside(): Promise<void> {
+    const { database, opened } = this.#context
+    if (database.insideTransaction())
+      throw new OnefoldError(
+        'NOT_POSSIBLE',
+        'acting on attention inside apply would wait for that very transaction; act outside of it.',
+      )
+    await opened()
   }
 }
 

@@ -124,14 +124,18 @@ function renderCall(
     ['begun', `${isoTime(call.intentMs)} (${duration(nowMs - call.intentMs)} ago), ${plural(call.requests, 'request')}`],
     ['by', `process ${call.process.pid} on ${hostName(call.process.host)}, which is ${owner}`],
     ['token', call.token],
-    ['error', call.error === undefined ? undefined : `${call.error.name} ${call.error.code}: ${call.error.message}`],
+    ['error', call.error === undefined ? undefined : errorOf(call.error)],
     ['result', call.result === undefined ? undefined : JSON.stringify(show(readJson(call.result)))],
-    ['settled', call.settledMs === undefined ? undefined : `${isoTime(call.settledMs)} by ${call.settledBy ?? 'call'}`],
+    ['noted', call.settledMs === undefined ? undefined : `${isoTime(call.settledMs)} by ${call.settledBy ?? 'call'}`],
   ]
   return [
     `  ${printable(call.name)}, round ${count(call.round)}: ${call.state}`,
-    ...lines.flatMap(([name, value]) => (value === undefined ? [] : [`    ${name.padEnd(7)}  ${printable(value)}`])),
+    ...lines.flatMap(([name, value]) => (value === undefined ? [] : [`    ${name.padEnd(6)}  ${printable(value)}`])),
   ].join('\n')
+}
+
+function errorOf({ name, code, message }: { readonly name: string; readonly code: string; readonly message: string }): string {
+  return `${name}${code === '' ? '' : ` (${code})`}: ${message}`
 }
 
 function renderChange(change: JsonChange): string {

@@ -254,6 +254,26 @@ describe('what is handed in', () => {
 })
 
 describe('onAttention', () => {
+  test('may act on the item, and may stop the app', async () => {
+    const acted: unknown[] = []
+    const { app, world, publish } = subject(['charge'], {
+      onAttention: async ({ id, envelope }) => {
+        if (envelope.id === 'a1') acted.push(await app.attention.discard(id, { by: 'policy', reason: 'test', callsStand: true }))
+        else await app.stop()
+        acted.push(envelope.id)
+      },
+    })
+    world.apply = () => {
+      throw new TerminalError('never')
+    }
+    await publish('a1')
+    await app.start()
+    await until(() => acted.length === 2, 'the discarding')
+    await publish('b1')
+    await until(() => acted.length === 3, 'the stop')
+    expect(acted).toEqual([true, 'a1', 'b1'])
+  })
+
   test('is told of each item after its commit; what it throws reaches nobody', async () => {
     const told: string[] = []
     const { app, world, publish, file } = subject(['charge'], {
@@ -278,6 +298,20 @@ describe('onAttention', () => {
     await app.stop()
     expect(told).toHaveLength(2)
   })
+})
+
+test('inside apply an action is refused at once: it would wait for the transaction it is called in', async () => {
+  const { app, world, publish, theItem } = subject(['charge'])
+  let attempt: Promise<unknown> | undefined
+  world.apply = () => {
+    attempt ??= rejection(app.attention.redrive('a1'))
+    throw new TerminalError('never')
+  }
+  await publish('a1')
+  await app.start()
+  await app.idle()
+  expect(await attempt).toMatchObject({ code: 'NOT_POSSIBLE', message: expect.stringContaining('inside apply') })
+  expect(await theItem()).toMatchObject({ state: 'open' })
 })
 
 test('what failed alike is one group; filters find by kind, fingerprint and key', async () => {

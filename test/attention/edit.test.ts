@@ -61,7 +61,7 @@ describe('edit and redrive', () => {
     const [item] = await app.attention.list()
     const before = await app.attention.show(item!.id)
     expect(before.actions.edit).toMatchObject({ possible: true, calls: [{ call: 'charge', fate: 'stands' }] })
-    expect(before.actions.edit.sentence).toMatch(/Call charge happened .* ago and is not made again/)
+    expect(before.actions.edit.sentence).toMatch(/Call charge happened .* ago, with the data as it was, and is not made again/)
     expect(await app.attention.edit(item!.id, order('a', 5), { by, reason: 'a typo' })).toBe(true)
     expect(await app.attention.edit(item!.id, order('a', 6), { by: 'max' })).toBe(false)
     await app.idle()

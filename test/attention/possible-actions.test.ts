@@ -116,7 +116,7 @@ describe('edit', () => {
         { call: 'mail', fate: 'new-token' },
       ],
     })
-    expect(action.sentence).toContain('Call charge happened 2 min ago and is not made again')
+    expect(action.sentence).toContain('Call charge happened 2 min ago, with the data as it was, and is not made again')
     expect(action.sentence).toContain('Its id, key and headers stay')
   })
 })

@@ -73,7 +73,7 @@ describe.concurrent('onefold attention', () => {
     const shown = (await place.onefold(`attention show ${id}`)).stdout
     expect(shown).toContain('"email": "***"')
     expect(shown).not.toContain('jo@example.org')
-    expect(shown).toMatch(/charge, round 1: unknown\n {4}rule {5}when unknown: ask-person\n/)
+    expect(shown).toMatch(/charge, round 1: unknown\n {4}rule {4}when unknown: ask-person\n/)
     expect(oneLine(shown)).toMatch(/by process \d+ on \S+, which is (alive|gone) token [0-9a-f]{32}/)
     expect(oneLine(shown)).toContain(`onefold attention redrive ${id} Refused: Call charge may have happened`)
     expect(oneLine(shown)).toContain(
