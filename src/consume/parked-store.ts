@@ -35,6 +35,18 @@ export interface NewParked {
   readonly lane: string | undefined
 }
 
+/** What becomes of a parked message whose attempt has failed. */
+export interface FailedTurn {
+  readonly state: 'waiting' | 'attention'
+  readonly attempts: number
+  readonly crashes: number
+  readonly dueMs: number
+  readonly reason?: AttentionReason
+  readonly failure?: AttemptRecord
+  /** Its lane goes on without it. */
+  readonly release: boolean
+}
+
 /**
  * Messages taken off their partition until a later attempt, or until a person decides. A parked message is recorded
  * as received in the same commit, so the partition moves on; later messages of its key park behind it in order.
@@ -62,19 +74,7 @@ export interface ParkedStore {
   /** Applied: removes the row and makes the next of its lane due. False: it was no longer there (discarded meanwhile). */
   done(row: bigint, nowMs: number): Awaitable<boolean>
   /** The attempt failed again. False: the row was no longer there. */
-  failed(
-    row: bigint,
-    change: {
-      state: 'waiting' | 'attention'
-      attempts: number
-      crashes: number
-      dueMs: number
-      reason?: AttentionReason
-      failure?: AttemptRecord
-      release: boolean
-    },
-    nowMs: number,
-  ): Awaitable<boolean>
+  failed(row: bigint, change: FailedTurn, nowMs: number): Awaitable<boolean>
 }
 
 /** Durable marks: "this message is about to run alone", written only when a crash is suspected. */

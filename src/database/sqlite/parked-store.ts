@@ -1,6 +1,7 @@
 import type { AttentionReason } from '../../attention/attention-store.ts'
 import type {
-  FailedAttempt,
+  AttemptRecord,
+  FailedTurn,
   NewParked,
   ParkedMessage,
   ParkedState,
@@ -118,19 +119,7 @@ export class SqliteParkedStore implements ParkedStore {
     return removeParked(this.#statements, row, nowMs)
   }
 
-  failed(
-    row: bigint,
-    change: {
-      state: 'waiting' | 'attention'
-      attempts: number
-      crashes: number
-      dueMs: number
-      reason?: AttentionReason
-      failure?: FailedAttempt
-      release: boolean
-    },
-    nowMs: number,
-  ): boolean {
+  failed(row: bigint, change: FailedTurn, nowMs: number): boolean {
     const before = this.#statements
       .sql('select subscription, partition, lane from {p}parked where parked = ?')
       .get<{ subscription: number; partition: string; lane: string | null }>(row)
@@ -145,7 +134,7 @@ export class SqliteParkedStore implements ParkedStore {
     return true
   }
 
-  #attempt(parked: number, failure: FailedAttempt): void {
+  #attempt(parked: number, failure: AttemptRecord): void {
     this.#statements
       .sql(
         `insert into {p}attempt (parked, attempt, at_ms, error_name, error_message, error_stack) values (?, ?, ?, ?, ?, ?)
