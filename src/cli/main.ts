@@ -6,6 +6,7 @@ import { attention } from './attention.ts'
 import { backup } from './backup.ts'
 import type { Command, Surroundings } from './command.ts'
 import { consume } from './consume.ts'
+import { erase } from './erase.ts'
 import { explain } from './explain.ts'
 import { group } from './group.ts'
 import { publish } from './publish.ts'
@@ -16,7 +17,7 @@ import { OutputClosed, Terminal } from './terminal.ts'
 import { topic } from './topic.ts'
 import { UsageError } from './usage-error.ts'
 
-const commands: readonly Command[] = [publish, consume, status, explain, attention, group, topic, backup]
+const commands: readonly Command[] = [publish, consume, status, explain, attention, group, topic, erase, backup]
 
 function overview(): string {
   return [
