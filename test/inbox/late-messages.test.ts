@@ -186,3 +186,22 @@ test('what is late is remembered like what is new: a second copy is a repeat, an
   const late = Array.from({ length: 40 }, (_, number) => published(`late ${number}`, number))
   expect(await file.claim(...late, late[3] as Envelope)).toEqual([...Array(40).fill('too-old'), 'seen'])
 })
+
+test('what a savepoint undoes later in the same transaction does not make what came before it look older', async () => {
+  const file = await opened({ maxIds: 1 })
+  const kept = published('kept', file.nowMs)
+  await file.write(async (session) => {
+    await session.inbox.claim({ topic: 't', group: 'g' }, [kept])
+    const undone = session.savepoint(async () => {
+      await session.inbox.claim({ topic: 't', group: 'g' }, [published('undone', file.nowMs - dayMs)])
+      throw new Undo()
+    })
+    await Promise.resolve(undone).catch(() => undefined)
+    await session.inbox.claim({ topic: 't', group: 'g' }, [published('older', file.nowMs - hourMs)])
+  })
+  await file.run(4 * minuteMs)
+  await file.claim(published('b', file.nowMs))
+  await file.run(4 * minuteMs)
+  expect((await file.database.status()).dedupWindows[0]?.forgottenMs).toBe(kept.timeMs)
+  expect(await file.claim(kept)).toEqual(['too-old'])
+})

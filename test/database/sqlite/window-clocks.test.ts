@@ -76,6 +76,19 @@ describe('a window bounded by time', () => {
     }
   })
 
+  test('a wall clock that stands still, or is set back again and again, makes it forget nothing either', async () => {
+    const file = await opened()
+    const note = published('a', file.nowMs)
+    await file.claim(note)
+    await file.run(4 * minuteMs)
+    for (let minute = 0; minute < 40; minute++) {
+      file.clock.monotonicAheadMs += minuteMs + 1_000
+      await file.maintain()
+    }
+    expect(runningMs(file.file)).toBeGreaterThan(40 * minuteMs)
+    expect(await file.claim(note)).toEqual(['seen'])
+  })
+
   test('a wall clock that was a year ahead when a generation was sealed does not keep it for a year', async () => {
     const file = await opened()
     file.clock.wallAheadMs += yearMs
