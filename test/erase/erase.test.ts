@@ -242,6 +242,16 @@ describe('a call that is under way when its message is erased', () => {
   })
 })
 
+test('not rewritten: overwritten where it lay, and in the log of recent changes too', async () => {
+  const file = new TemporaryFile()
+  const app = file.app()
+  for (const who of ['anna', 'bert', 'carl']) await app.publish(notes, note(who, who, `Pferdekopf of ${who}`))
+  await app.publish(notes, note('late', 'anna', 'Pferdekopf of anna'), { deliverAt: new Date(Date.now() + 3_600_000) })
+  expect(await app.erase(notes, { key: 'anna', ...by })).toEqual({ ...nothing, messages: 1, scheduled: 1 })
+  expect(onDisk(file, 'Pferdekopf of anna')).toEqual([])
+  expect(onDisk(file, 'Pferdekopf of bert')).not.toEqual([])
+})
+
 describe('rewritten', () => {
   test('the file holds nothing of it, whatever was moved, removed by retention or applied before; the other keys are whole', async () => {
     const random = seededRandom(5)
