@@ -17,12 +17,14 @@ import { PaymentProcess } from './payment-process.ts'
 import type { Halt } from './torture-halt.ts'
 import { removeFolder, temporaryFolder, until, Worker } from './torture-process.ts'
 
-const program = fileURLToPath(new URL('./call-worker.ts', import.meta.url))
+const usualProgram = fileURLToPath(new URL('./call-worker.ts', import.meta.url))
 
 export interface CallSceneOptions {
   readonly orders: readonly Order[]
   readonly provider?: Partial<ProviderConfig>
   readonly worker: Partial<CallWorkerConfig> & Pick<CallWorkerConfig, 'rule'>
+  /** Another copy of the worker, on another copy of the source. */
+  readonly program?: string
 }
 
 export class CallScene implements AsyncDisposable {
@@ -33,9 +35,10 @@ export class CallScene implements AsyncDisposable {
   readonly #folder: string
   readonly #config: Omit<CallWorkerConfig, 'halt'>
   readonly #reader: DatabaseSync
+  readonly #program: string
   #started = 0
 
-  static async start({ orders, provider, worker }: CallSceneOptions): Promise<CallScene> {
+  static async start({ orders, provider, worker, program = usualProgram }: CallSceneOptions): Promise<CallScene> {
     const folder = temporaryFolder()
     const file = join(folder, 'app.db')
     const reader = new DatabaseSync(file, { timeout: 5_000 })
@@ -47,7 +50,7 @@ export class CallScene implements AsyncDisposable {
     )
     const process = await PaymentProcess.start(provider)
     const config = { ...usual, ...worker, file, url: process.url }
-    return new CallScene({ orders, provider: process, app, folder, config, reader })
+    return new CallScene({ orders, provider: process, app, folder, config, reader, program })
   }
 
   private constructor(parts: {
@@ -57,6 +60,7 @@ export class CallScene implements AsyncDisposable {
     readonly folder: string
     readonly config: Omit<CallWorkerConfig, 'halt'>
     readonly reader: DatabaseSync
+    readonly program: string
   }) {
     this.orders = parts.orders
     this.provider = parts.provider
@@ -64,11 +68,12 @@ export class CallScene implements AsyncDisposable {
     this.#folder = parts.folder
     this.#config = parts.config
     this.#reader = parts.reader
+    this.#program = parts.program
   }
 
   worker(halt?: Halt, config: Partial<CallWorkerConfig> = {}): Worker {
     this.#started++
-    return new Worker(program, { ...this.#config, seed: this.#config.seed * 1_000 + this.#started, ...config, halt })
+    return new Worker(this.#program, { ...this.#config, seed: this.#config.seed * 1_000 + this.#started, ...config, halt })
   }
 
   applied(): AppliedRow[] {
@@ -193,11 +198,18 @@ export async function runUnderKills(scene: CallScene, options: Kills): Promise<K
     })
   }
   for (let index = 0; index < options.workers; index++) start()
-  await until(
-    async () => unexpected.length > 0 || (await scene.through()),
-    () => `all are through: ${[...running].map((worker) => worker.story()).join('\n')}`,
-    options.boundMs ?? 60_000,
-  )
+  try {
+    await until(
+      async () => unexpected.length > 0 || (await scene.through()),
+      () => `all are through: ${[...running].map((worker) => worker.story()).join('\n')}`,
+      options.boundMs ?? 60_000,
+    )
+  } catch (error) {
+    over = true
+    for (const worker of running) worker.kill('SIGKILL')
+    await Promise.all([...running].map((worker) => worker.ended))
+    throw error
+  }
   over = true
   await Promise.all([...running].map((worker) => worker.stop()))
   if (unexpected.length > 0) throw new Error(`ended, and nobody had killed it: ${unexpected.join('\n')}`)

@@ -9,6 +9,7 @@ import type { CallWorkerConfig } from '../support/call-worker.ts'
 import type { ProviderConfig } from '../support/payment-ledger.ts'
 import type { Halt } from '../support/torture-halt.ts'
 import { until } from '../support/torture-process.ts'
+import { rejection } from '../support/until.ts'
 
 /** Two requests of five go wrong in one way or another, up to twice for a message. */
 const trouble: Partial<ProviderConfig> = {
@@ -155,25 +156,24 @@ describe('under a provider with faults, workers killed at random points and time
   })
 })
 
+const leaseMs = 600
+
+async function frozen(rule: Rule, worker: Partial<CallWorkerConfig>, halt?: Halt) {
+  const orders = someOrders(6, 2)
+  const scene = await CallScene.start({ orders, worker: { rule, leaseMs, timeoutMs: 5_000, concurrency: 1 } })
+  const zombie = scene.worker(halt, worker)
+  await zombie.until('halted')
+  await until(
+    () => zombie.state === 'T',
+    () => 'the worker is stopped',
+  )
+  const heir = scene.worker()
+  await heir.until('event taken-over')
+  await scene.allThrough([heir])
+  return { scene, zombie, heir }
+}
+
 describe('a worker frozen around a request, past its lease', () => {
-  const leaseMs = 600
-
-  async function frozen(rule: Rule, worker: Partial<CallWorkerConfig>, halt?: Halt) {
-    const orders = someOrders(6, 2)
-    const scene = await CallScene.start({ orders, worker: { rule, leaseMs, timeoutMs: 5_000, concurrency: 1 } })
-    const zombie = scene.worker(halt, worker)
-    await zombie.until('halted')
-    await until(
-      () => zombie.state === 'T',
-      () => 'the worker is stopped',
-    )
-    const askedBefore = (await scene.provider.ledger()).requests.length
-    const heir = scene.worker()
-    await heir.until('event taken-over')
-    await scene.allThrough([heir])
-    return { scene, zombie, heir, askedBefore }
-  }
-
   test.for(['repeat', 'ask-person', 'probe-and-void', 'probe-only'] as const)(
     '%s, between its intent and its request: thawed, it makes no request and commits nothing',
     async (rule) => {
@@ -224,6 +224,26 @@ async function closeDoor({ provider, orders }: CallScene): Promise<void> {
     await provider.open()
   }
 }
+
+test("'ask-person', frozen at the moment of its request: nobody may say it did not happen while it may still be sent", async () => {
+  const { scene, zombie, heir } = await frozen('ask-person', { freezesBefore: 'k2-1' })
+  await using _ = scene
+  const [item] = await scene.app.attention.list()
+  const settle = () => scene.app.attention.settle(item?.id ?? '', { as: 'did-not-happen' }, { by: 'Ada' })
+  expect(await rejection(settle())).toMatchObject({ code: 'NOT_POSSIBLE' })
+
+  zombie.kill('SIGKILL')
+  expect((await zombie.ended).signal).toBe('SIGKILL')
+  expect(await settle()).toBe(true)
+  await until(
+    () => scene.applied().length === scene.orders.length,
+    () => `all are applied: ${heir.story()}`,
+  )
+  expect((await heir.stop()).code).toBe(0)
+  const history = await scene.history()
+  expect(violations(history)).toEqual({})
+  expect(history.ledger.charges).toHaveLength(scene.orders.length)
+})
 
 function tell(name: string, { orders, ledger: { requests } }: CallHistory, killed: readonly string[]): void {
   const points = Map.groupBy(killed, (where) => where.replace(/ \d+$/, ''))
