@@ -166,6 +166,7 @@ describe('in bulk', () => {
     expect(await app.attention.preview({}, 'discard', { callsStand: true })).toMatchObject({ count: 2, refused: 0 })
     expect(await app.attention.discardAll({}, said)).toMatchObject({
       done: 0,
+      already: 0,
       refused: 2,
       refusals: [{ why: 'callsStand', count: 2 }],
     })
