@@ -28,8 +28,8 @@ async function subject() {
     dueMs: 0,
     lane: key,
   })
-  await write((session) => {
-    session.groups.declare(subscription, { startFrom: 'earliest', semantics: 'effectively-once' })
+  await write(async (session) => {
+    await session.groups.declare(subscription, { startFrom: 'earliest', semantics: 'effectively-once' })
     const failures = [1, 2].map((attempt) => ({
       attempt,
       atMs: attempt,
@@ -37,7 +37,7 @@ async function subject() {
       errorMessage: `${attempt}`,
       errorStack: '',
     }))
-    session.parked.park(
+    await session.parked.park(
       subscription,
       '0',
       [
