@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
+import { inDatabaseBroker } from '../../src/broker/in-database/index.ts'
 import type { SqliteTx } from '../../src/database/sqlite/index.ts'
 import { sqlite } from '../../src/database/sqlite/index.ts'
 import type { App } from '../../src/index.ts'
@@ -23,6 +24,8 @@ export interface CallSceneOptions {
   readonly orders: readonly Order[]
   readonly provider?: Partial<ProviderConfig>
   readonly worker: Partial<CallWorkerConfig> & Pick<CallWorkerConfig, 'rule'>
+  /** Behind a broker outside the database, which repeats and reorders. */
+  readonly outsideBroker?: boolean
   /** Another copy of the worker, on another copy of the source. */
   readonly program?: string
 }
@@ -38,18 +41,20 @@ export class CallScene implements AsyncDisposable {
   readonly #program: string
   #started = 0
 
-  static async start({ orders, provider, worker, program = usualProgram }: CallSceneOptions): Promise<CallScene> {
+  static async start({ orders, provider, worker, outsideBroker, program = usualProgram }: CallSceneOptions): Promise<CallScene> {
     const folder = temporaryFolder()
     const file = join(folder, 'app.db')
     const reader = new DatabaseSync(file, { timeout: 5_000 })
     reader.exec(`pragma journal_mode = wal; ${paidTable}`)
-    const app = onefold({ database: sqlite(file) })
+    const brokerFile = outsideBroker === true ? join(folder, 'broker.db') : undefined
+    const broker = brokerFile === undefined ? {} : { broker: inDatabaseBroker(sqlite(brokerFile)) }
+    const app = onefold({ database: sqlite(file), ...broker })
     await app.publishMany(
       ordersTopic,
       orders.map((data) => ({ data })),
     )
     const process = await PaymentProcess.start(provider)
-    const config = { ...usual, ...worker, file, url: process.url }
+    const config = { ...usual, ...worker, file, brokerFile, url: process.url }
     return new CallScene({ orders, provider: process, app, folder, config, reader, program })
   }
 

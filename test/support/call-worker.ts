@@ -8,7 +8,7 @@ import { call, onefold } from '../../src/index.ts'
 import type { CallContext, CallOptions } from '../../src/index.ts'
 import { seededRandom } from '../../src/testing/index.ts'
 import type { Order } from './call-audit.ts'
-import { callGroup, orders } from './call-workload.ts'
+import { callGroup, misbehaving, orders } from './call-workload.ts'
 import type { Rule } from './call-workload.ts'
 import { PaymentClient } from './payment-client.ts'
 import type { Charge } from './payment-client.ts'
@@ -17,6 +17,8 @@ import type { Halt } from './torture-halt.ts'
 
 export interface CallWorkerConfig {
   readonly file: string
+  /** Another file, behind a broker that repeats and reorders; without: the file is database and broker. */
+  readonly brokerFile?: string | undefined
   /** Of the payment provider. */
   readonly url: string
   readonly rule: Rule
@@ -70,6 +72,7 @@ const whenUnknown: Record<Rule, NonNullable<CallOptions<Order, Charge>['whenUnkn
 let started = false
 const app = onefold({
   database: sqlite(config.file),
+  ...(config.brokerFile === undefined ? {} : { broker: misbehaving(config.brokerFile, config) }),
   leaseMs: config.leaseMs,
   runtime: runtimeThatHalts(config.halt, () => started),
   onEvent: ({ kind, partition, id, message }) =>

@@ -1,4 +1,8 @@
+import { inDatabaseBroker } from '../../src/broker/in-database/index.ts'
+import { sqlite } from '../../src/database/sqlite/index.ts'
+import type { Broker } from '../../src/index.ts'
 import { topic } from '../../src/index.ts'
+import { unreliableBroker } from '../../src/testing/index.ts'
 import type { Order } from './call-audit.ts'
 
 /**
@@ -21,4 +25,10 @@ export function someOrders(keys: number, perKey: number, prefix = 'k'): Order[] 
     const number = Math.floor(index / keys) + 1
     return { id: `${key}-${number}`, key, number }
   })
+}
+
+/** A broker on a file of its own that delivers again, twice, and out of order. */
+export function misbehaving(file: string, { seed, leaseMs }: { readonly seed: number; readonly leaseMs: number }): Broker {
+  const misbehaviour = { seed, duplicate: 0.3, reorder: 0.3, redeliver: 0.2, forget: 0.2 }
+  return unreliableBroker(inDatabaseBroker(sqlite(file), { leaseMs }), misbehaviour)
 }

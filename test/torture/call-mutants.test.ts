@@ -39,7 +39,7 @@ const mutants: readonly Mutant[] = [
     without: 'the equal token of a repeat',
     file: 'consume/call-strategy.ts',
     from: 'return tokenOf(topic, group, identity, { name, round })',
-    to: 'return tokenOf(topic, group, `${identity} ${this.#context.runtime.uuid()}`, { name, round })',
+    to: 'return tokenOf(topic, group, identity + this.#context.runtime.uuid(), { name, round })',
     run: { rule: 'repeat', behaviours: ['lose-answer'] },
     breaks: 'chargedTwice',
   },

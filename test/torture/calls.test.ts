@@ -34,6 +34,8 @@ interface Run {
   readonly perKey: number
   readonly kills: number
   readonly provider: Partial<ProviderConfig>
+  /** Delivers again, twice, and out of order. */
+  readonly outsideBroker?: boolean
   /** Now and then nobody listens. */
   readonly outages?: boolean
   /** What this rule does not promise with this provider. */
@@ -88,6 +90,16 @@ const runs: readonly Run[] = [
     provider: { lookupsRefused: 0.2 },
     except: ['askedAgain'],
   },
+  {
+    name: "'repeat', behind a broker that repeats and reorders",
+    rule: 'repeat',
+    keys: 150,
+    perKey: 2,
+    kills: 15,
+    provider: { meanwhile: 'conflict' },
+    outsideBroker: true,
+    except: ['askedAgain'],
+  },
 ]
 
 describe('under a provider with faults, workers killed at random points and times', () => {
@@ -111,35 +123,42 @@ describe('under a provider with faults, workers killed at random points and time
     },
   )
 
-  test("'ask-person': none is asked for again, and attention has exactly those that are not applied", async () => {
-    const concurrency = 8
-    await using scene = await CallScene.start({
-      orders: [...someOrders(400, 1), ...someOrders(40, 3, 'chain')],
-      provider: trouble,
-      worker: { rule: 'ask-person', concurrency, applyFails: 0.1 },
-    })
-    const { killed } = await runUnderKills(scene, { seed: 2, workers: 2, kills: 15, passes: 15 })
-    const history = await scene.history()
-    expect(violations(history)).toEqual({})
-    const cautious = unexplained(history)
-    tell("'ask-person'", history, killed)
-    console.log(`${history.attention.length} with a person, ${cautious.length} of them only because a process ended`)
-    expect(cautious.length).toBeLessThanOrEqual(killed.length * concurrency)
+  test.for([
+    { broker: 'the database is the broker', outsideBroker: false, keys: 400 },
+    { broker: 'a broker that repeats and reorders', outsideBroker: true, keys: 150 },
+  ])(
+    "'ask-person', $broker: none is asked for again, and attention has exactly those that are not applied",
+    async ({ outsideBroker, keys }) => {
+      const concurrency = 8
+      await using scene = await CallScene.start({
+        orders: [...someOrders(keys, 1), ...someOrders(keys / 10, 3, 'chain')],
+        provider: trouble,
+        worker: { rule: 'ask-person', concurrency, applyFails: 0.1 },
+        outsideBroker,
+      })
+      const { killed } = await runUnderKills(scene, { seed: 2, workers: 2, kills: 15, passes: 15 })
+      const history = await scene.history()
+      expect(violations(history)).toEqual({})
+      const cautious = unexplained(history)
+      tell("'ask-person'", history, killed)
+      console.log(`${history.attention.length} with a person, ${cautious.length} of them only because a process ended`)
+      expect(cautious.length).toBeLessThanOrEqual(killed.length * concurrency)
 
-    // What held its key up has been settled by what the provider's ledger says: now all goes on, and is still charged once.
-    await scene.provider.change({ troubles: 0 })
-    let settled = 0
-    for (; history.orders.length > scene.applied().length; settled++) {
-      expect(settled).toBeLessThan(10)
-      await scene.settleAll()
-      const worker = scene.worker(undefined, { applyFails: 0 })
-      await scene.allThrough([worker])
-      expect((await worker.stop()).code, worker.story()).toBe(0)
-    }
-    const { attention, ...rest } = await scene.history()
-    expect(attention).toEqual([])
-    expect(violations({ attention, ...rest }, ['askedAgain'])).toEqual({})
-  })
+      // What held its key up has been settled by what the provider's ledger says: now all goes on, and is still charged once.
+      await scene.provider.change({ troubles: 0 })
+      let settled = 0
+      for (; history.orders.length > scene.applied().length; settled++) {
+        expect(settled).toBeLessThan(10)
+        await scene.settleAll()
+        const worker = scene.worker(undefined, { applyFails: 0 })
+        await scene.allThrough([worker])
+        expect((await worker.stop()).code, worker.story()).toBe(0)
+      }
+      const { attention, ...rest } = await scene.history()
+      expect(attention).toEqual([])
+      expect(violations({ attention, ...rest }, ['askedAgain'])).toEqual({})
+    },
+  )
 
   test.for(['repeat', 'ask-person', 'probe-and-void', 'probe-only'] as const)('at every named step, %s', async (rule) => {
     const points = [...consumePoints, ...callPoints, ...callPoints, ...callPoints]
