@@ -123,9 +123,10 @@ export class SqliteAttentionStore implements AttentionStore {
   openOf(subscription: Subscription, message: Pick<Envelope, 'source' | 'id'>): AttentionItem | undefined {
     const number = this.#subscriptions.find(subscription)
     if (number === undefined) return undefined
+    // The plus sign keeps SQLite from walking all open items.
     const row = this.#statements
       .sql(
-        `${select} where a.state = 'open' and a.parked in (select parked from {p}parked where subscription = ? and source = ? and id = ?)
+        `${select} where +a.state = 'open' and a.parked in (select parked from {p}parked where subscription = ? and source = ? and id = ?)
          order by a.attention desc limit 1`,
       )
       .get<AttentionRow>(number, message.source, message.id)
