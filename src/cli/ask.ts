@@ -8,8 +8,12 @@ export function canAsk(): boolean {
 /** A question on stderr, so that stdout carries nothing but the result. Anything but y or yes is no. */
 export async function ask(question: string): Promise<boolean> {
   const lines = createInterface({ input: process.stdin, output: process.stderr })
+  // Ctrl-C and the end of the input are no answer, and no is what that means.
+  const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
   try {
-    return /^\s*y(es)?\s*$/i.test(await lines.question(`${question} [y/N] `))
+    const answer = lines.question(`${question} [y/N] `)
+    answer.catch(() => undefined)
+    return /^\s*y(es)?\s*$/i.test(await Promise.race([answer, closed]))
   } finally {
     lines.close()
   }
