@@ -32,9 +32,10 @@ const neverConnected = new Set([
 ])
 
 /**
- * Known to have failed: `CallFailed`, `TerminalError`, `RetryLater`; an HTTP status from 300 to 499 (save 408 and 425) or
+ * Known to have failed: `CallFailed`, `TerminalError`, `RetryLater`; an HTTP status from 400 to 499 (save 408 and 425) or
  * 501, 503 or 505; an SMTP reply from 400 to 599; no connection made. An HTTP 500, 502 or 504 may come from a server that
- * acted and then broke, or from a gateway that lost the answer: unknown. Everything else is unknown too.
+ * acted and then broke, or from a gateway that lost the answer, and a redirect often follows what was done: unknown. Everything
+ * else is unknown too.
  *
  * Of an earlier request only `CallFailed`, `TerminalError` and an HTTP 402 speak: they judge the call, not the request.
  *
@@ -74,7 +75,7 @@ function smtpReply(error: unknown): boolean {
 function httpRefusal(error: unknown): boolean {
   const status = statusOf(error)
   if (status === undefined || status === 408 || status === 425) return false
-  return (status >= 300 && status < 500) || status === 501 || status === 503 || status === 505
+  return (status >= 400 && status < 500) || status === 501 || status === 503 || status === 505
 }
 
 /** As fetch wrappers, axios, got, undici's ResponseError and the SDKs of payment providers give it. */

@@ -29,6 +29,7 @@ describe('what a call threw', () => {
     ['CallUnknown', new CallUnknown('who knows')],
     ['a lost connection', withFields({ code: 'ECONNRESET', syscall: 'read' })],
     ['a write to a closed socket', withFields({ code: 'EPIPE', syscall: 'write' })],
+    ['an HTTP 303, which follows a form that was taken', withFields({ status: 303 })],
     ['an HTTP 500', withFields({ status: 500 })],
     ['an HTTP 502', withFields({ status: 502 })],
     ['an HTTP 504', withFields({ status: 504 })],
