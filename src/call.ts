@@ -98,9 +98,10 @@ export type CallResults<E> = { readonly [K in keyof E]: E[K] extends Call<infer 
  * run at the same time and see nothing of each other; a call that depends on another belongs to a consumer of a topic that
  * `apply` publishes to.
  *
- * What `run` throws is *known to have failed* when the other side answered (an HTTP status from 400 to 499, an SMTP reply), when no
- * connection was made, and for `CallFailed`, `TerminalError` and `RetryLater`; everything else, a timeout or a lost connection
- * above all, leaves the outcome unknown, as `CallUnknown` says outright.
+ * What `run` throws is *known to have failed* when the other side answered (an HTTP status from 400 to 499, an SMTP reply),
+ * when no connection was made, and for `CallFailed`, `TerminalError` and `RetryLater`; everything else, a timeout or a lost
+ * connection above all, leaves the outcome unknown, as `CallUnknown` says outright. Of a repeat only `CallFailed`,
+ * `TerminalError` and an HTTP 402 are believed: what is down now may have acted before.
  *
  * @throws OnefoldError `OPTION_INVALID` naming the option.
  * @example
