@@ -1,8 +1,8 @@
 import type { Ledger, ProviderConfig } from './payment-ledger.ts'
 import { paymentProviderProgram } from './payment-provider.ts'
-import { until, Worker } from './torture-process.ts'
+import { until, Worker } from './worker-process.ts'
 
-/** A payment provider in its own process, as a test drives it. Ends with the test file. */
+/** A payment provider in its own process, as a test drives it. Ends with the process that started it. */
 export class PaymentProcess {
   readonly url: string
   readonly #control: string

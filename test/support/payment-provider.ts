@@ -39,6 +39,7 @@ class Provider {
   readonly #voided = new Set<string>()
   readonly #tokens = new Map<string, TokenRecord>()
   readonly #lookups = new Map<string, number>()
+  readonly #asked = new Map<string, number>()
   /** Requests whose client has gone and which are carried out all the same. */
   #late = 0
 
@@ -142,7 +143,8 @@ class Provider {
 
   #behaviour(reference: string): Behaviour {
     const { plans = {}, odds = {}, troubles } = this.config
-    const before = this.#requests.filter((request) => request.reference === reference).length
+    const before = this.#asked.get(reference) ?? 0
+    this.#asked.set(reference, before + 1)
     const plan = plans[reference]
     if (plan !== undefined) return plan[before] ?? 'answer'
     if (before >= troubles) return 'answer'

@@ -16,12 +16,31 @@ export const say = (line: string): void => void writeSync(1, `${line}\n`)
 /** The real runtime, which halts the process at a named point. `active` says whether passes count yet. */
 export function runtimeThatHalts(halt: Halt | undefined, active: () => boolean = () => true): Runtime {
   if (halt === undefined) return nodeRuntime()
-  let passes = 0
-  return {
-    ...nodeRuntime(),
-    reached(point) {
-      if (point === halt.at && active() && ++passes === halt.pass) haltNow(halt.signal, `${point} ${passes}`)
-    },
+  return { ...nodeRuntime(), reached: new Halting(halt, active).reached }
+}
+
+/** Counts the passes of a point since it was told of it. */
+export class Halting {
+  #halt: Halt | undefined
+  #passes = 0
+  readonly #active: () => boolean
+
+  constructor(halt?: Halt, active: () => boolean = () => true) {
+    this.#halt = halt
+    this.#active = active
+  }
+
+  /** In place of the one before; undefined: nowhere. */
+  arm(halt: Halt | undefined): void {
+    this.#halt = halt
+    this.#passes = 0
+  }
+
+  readonly reached = (point: Point): void => {
+    const halt = this.#halt
+    if (halt === undefined || point !== halt.at || !this.#active() || ++this.#passes !== halt.pass) return
+    this.#halt = undefined
+    haltNow(halt.signal, `${point} ${halt.pass}`)
   }
 }
 

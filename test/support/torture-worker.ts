@@ -14,9 +14,9 @@ import {
   appFile,
   applyOrder,
   hearSummary,
-  isPlaced,
   openApp,
   orders,
+  publishOrder,
   receiptsFile,
   summaries,
   tables,
@@ -57,17 +57,7 @@ async function publishAll(app: App<SqliteTx>, all: readonly Order[], receipts: s
     }
   }
   const publishOnce = async (order: Order): Promise<void> => {
-    if (!isPlaced(order)) {
-      const { status } = await app.publish(orders, order)
-      appendFileSync(receipts, `${status} ${order.id}\n`)
-      return
-    }
-    const placed = await app.transaction(({ tx, publish: inside }) => {
-      const { changes } = tx.run('insert into placed (id) values (?) on conflict do nothing', order.id)
-      if (changes === 1) inside(orders, order)
-      return changes
-    })
-    appendFileSync(receipts, `${placed === 1 ? 'accepted' : 'duplicate'} ${order.id}\n`)
+    appendFileSync(receipts, `${await publishOrder(app, order)} ${order.id}\n`)
   }
   const byKey = Map.groupBy(all, (order) => order.key)
   await Promise.all(

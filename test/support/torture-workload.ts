@@ -54,16 +54,18 @@ export interface Setting {
   readonly topology: Topology
   readonly seed: number
   readonly leaseMs: number
+  /** Default 'FULL'. 'NORMAL' loses what was committed last when the power fails. */
+  readonly synchronous?: 'FULL' | 'NORMAL'
 }
 
 export function openApp(setting: Setting, runtime: Runtime, onEvent: (event: AppEvent) => void): App<SqliteTx> {
-  const { folder, topology, seed, leaseMs } = setting
+  const { folder, topology, seed, leaseMs, synchronous = 'FULL' } = setting
   const misbehaviour = { seed, duplicate: 0.3, reorder: 0.3, redeliver: 0.2, forget: 0.2 }
   return onefold({
-    database: sqlite(appFile(folder)),
+    database: sqlite(appFile(folder), { synchronous }),
     ...(topology === 'in-database'
       ? {}
-      : { broker: unreliableBroker(inDatabaseBroker(sqlite(brokerFile(folder)), { leaseMs }), misbehaviour) }),
+      : { broker: unreliableBroker(inDatabaseBroker(sqlite(brokerFile(folder), { synchronous }), { leaseMs }), misbehaviour) }),
     source: 'torture',
     leaseMs,
     runtime,
@@ -87,3 +89,14 @@ export function hearSummary(tx: SqliteTx, summary: Order): void {
 
 /** Half of the keys are published directly, the others with a row of the publisher's own in one transaction. */
 export const isPlaced = (order: Order): boolean => Number(order.key.slice(1)) % 2 === 1
+
+/** Directly, or with the publisher's own row in one transaction. Told 'duplicate' where it was there already. */
+export async function publishOrder(app: App<SqliteTx>, order: Order): Promise<'accepted' | 'duplicate'> {
+  if (!isPlaced(order)) return (await app.publish(orders, order)).status as 'accepted' | 'duplicate'
+  const placed = await app.transaction(({ tx, publish }) => {
+    const { changes } = tx.run('insert into placed (id) values (?) on conflict do nothing', order.id)
+    if (changes === 1) publish(orders, order)
+    return changes
+  })
+  return placed === 1 ? 'accepted' : 'duplicate'
+}
