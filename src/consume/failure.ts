@@ -1,6 +1,6 @@
 import type { AttentionReason } from '../attention/attention-store.ts'
 import { fingerprintOf } from '../attention/fingerprint.ts'
-import { isOnefoldError, OnefoldError } from '../errors.ts'
+import { isErrorNamed, isOnefoldError, OnefoldError } from '../errors.ts'
 import { nextStep } from './attempts.ts'
 import type { ConsumerContext } from './consumer-context.ts'
 import type { Item } from './item.ts'
@@ -85,10 +85,12 @@ export function lateMessage(error: unknown): AttentionReason {
 /** After an attempt that left an outcome unknown: never again at once, the answer may still be on its way. */
 export function afterUnknown(
   { settings, runtime }: ConsumerContext,
-  error: unknown,
+  unknown: OnefoldError,
   attempts: number,
   reason: AttentionReason,
 ): ParkStep {
+  // A repeat that was told to come later says nothing of the request before it, but it says when.
+  const error = isErrorNamed(unknown.cause, 'RetryLater') ? unknown.cause : unknown
   const decision = nextStep({ attempts, error, settings: { ...settings, inlineAttempts: 1 }, random: runtime.random() })
   if (decision.step === 'park') return { step: 'park', state: 'waiting', dueMs: runtime.wallMs() + decision.delayMs }
   return { step: 'park', state: 'attention', dueMs: 0, reason }

@@ -1,7 +1,7 @@
 /** What calls promise, against a payment provider over HTTP. The same under kills: kill-points.test.ts. */
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { AnyCall, CallOptions, CallOutcome } from '../../src/index.ts'
-import { call } from '../../src/index.ts'
+import type { AnyCall, CallContext, CallOptions, CallOutcome } from '../../src/index.ts'
+import { call, RetryLater } from '../../src/index.ts'
 import type { Order } from '../support/call-audit.ts'
 import { callGroup, orders as ordersTopic, someOrders } from '../support/call-workload.ts'
 import type { Charge } from '../support/payment-client.ts'
@@ -23,13 +23,21 @@ const [order] = someOrders(1, 1) as [Order]
 /** An app whose consumer charges; what `apply` got for each attempt is in `seen`. */
 function subject(
   options: CallOptions<Order, Charge> & { readonly whenFailed?: 'apply' } = {},
-  settings: { readonly concurrency?: number; readonly applyFails?: number } = {},
+  settings: { readonly concurrency?: number; readonly applyFails?: number; readonly laterMs?: number } = {},
 ) {
   const file = new TemporaryFile()
   const client = new PaymentClient(provider.url, 'test')
   const app = file.app()
   const seen: unknown[] = []
-  const charge = call<Order, Charge>(({ id, key }, context) => client.charge({ reference: id, key }, context), {
+  const request = async ({ id, key }: Order, context: CallContext): Promise<Charge> => {
+    try {
+      return await client.charge({ reference: id, key }, context)
+    } catch (error) {
+      if (settings.laterMs === undefined || (error as { status?: number }).status !== 503) throw error
+      throw new RetryLater({ afterMs: settings.laterMs, cause: error })
+    }
+  }
+  const charge = call<Order, Charge>(request, {
     timeoutMs: 200,
     ...(options as CallOptions<Order, Charge> & { readonly whenFailed: 'apply' }),
   })
@@ -104,6 +112,19 @@ describe('a charge', () => {
       [2, 200],
     ])
     expect((await provider.ledger()).charges).toHaveLength(1)
+  })
+
+  test('told to come later when it is repeated: keeps its token, and comes later', async () => {
+    await plan('lose-answer', 'unavailable')
+    const { through } = subject({}, { laterMs: 800 })
+    await through()
+    expect(await asked()).toEqual([
+      [1, undefined],
+      [1, 503],
+      [1, 200],
+    ])
+    const [, busy, last] = (await provider.ledger()).requests
+    expect((last?.arrivedMs ?? 0) - (busy?.endedMs ?? 0)).toBeGreaterThan(750)
   })
 
   test('made while nobody listens: made again when somebody does', async () => {
