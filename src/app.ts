@@ -1,26 +1,17 @@
 import type { Attention } from './attention/attention.ts'
 import type { AttentionItem } from './attention/attention-store.ts'
 import type { Broker } from './broker/broker.ts'
-import type { ApplyContext, Calls, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
+import type { ApplyContext, Calls, ConsumeOptions, PublishInside } from './consume/consume-options.ts'
 import type { Database, RemovedGroup } from './database/database.ts'
 import type { EraseOptions, EraseResult } from './erase/eraser.ts'
-import { OnefoldError } from './errors.ts'
 import type { AppEvent } from './event.ts'
 import type { Guarantee } from './guarantee/guarantee.ts'
 import type { DatabaseStatus } from './inspect/status.ts'
 import type { Awaitable, Receipt } from './message.ts'
+import type { PublishManyItem, PublishOptions } from './publish/publish-options.ts'
 import type { Runtime } from './runtime.ts'
 import type { ScheduleOptions } from './schedule/schedule-options.ts'
 import type { AnyTopic, Topic } from './topic.ts'
-
-export interface PublishOptions extends PublishInsideOptions {
-  /** Stops waiting; a message already handed to the database may still be accepted (`outcome` says so). */
-  readonly signal?: AbortSignal
-}
-
-export interface PublishManyItem<Input> extends PublishInsideOptions {
-  readonly data: NoInfer<Input>
-}
 
 export interface OnefoldOptions<Tx> {
   readonly database: Database<Tx>
@@ -127,29 +118,4 @@ export interface App<Tx> extends AsyncDisposable {
   explain(): Guarantee
   /** The topics and groups this app consumes. */
   readonly consumers: readonly { readonly topic: AnyTopic; readonly group: string }[]
-}
-
-/** `publishMany` could not publish all: `results[i]` is the receipt of item `i`, or why it was refused. */
-export class PublishIncompleteError extends OnefoldError {
-  readonly results: readonly (Receipt | OnefoldError)[]
-
-  constructor(results: readonly (Receipt | OnefoldError)[]) {
-    const failed = results.filter((result) => result instanceof OnefoldError)
-    const first = failed[0]
-    super(
-      'PUBLISH_INCOMPLETE',
-      `${failed.length} of ${results.length} messages were not published; the first: ${first?.message ?? ''} See error.results for each.`,
-      {
-        outcome: failed.some((error) => error.outcome === 'unknown')
-          ? 'unknown'
-          : failed.length === results.length
-            ? 'not-applied'
-            : 'applied',
-        retry: failed.every((error) => error.retry === 'never') ? 'never' : 'later',
-        cause: first,
-        details: { published: results.length - failed.length, refused: failed.length },
-      },
-    )
-    this.results = results
-  }
 }

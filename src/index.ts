@@ -1,4 +1,4 @@
-export { type App, type OnefoldOptions, PublishIncompleteError, type PublishManyItem, type PublishOptions } from './app.ts'
+export type { App, OnefoldOptions } from './app.ts'
 export type { Refused } from './attention/act.ts'
 export type { Attention, AttentionDetails, Settlement } from './attention/attention.ts'
 export type {
@@ -22,6 +22,7 @@ export type {
   PossibleSettlement,
 } from './attention/possible-actions.ts'
 export type { SettleAs } from './attention/situation.ts'
+export type { Assignment, Broker, SubscribeOptions } from './broker/broker.ts'
 export {
   type AnyCall,
   type Call,
@@ -36,7 +37,6 @@ export {
   type ProbeContext,
 } from './call.ts'
 export type { CallErrorRecord, CallRecord, CallState } from './calls/call-store.ts'
-export type { Assignment, Broker, SubscribeOptions } from './broker/broker.ts'
 export type {
   ApplyContext,
   BatchItem,
@@ -90,6 +90,8 @@ export type {
 export type { DatabaseStatus, GroupStatus, OwnerStatus, ScheduleStatus, TopicStatus } from './inspect/status.ts'
 export type { Delivery, Envelope, Message, Receipt } from './message.ts'
 export { onefold } from './onefold.ts'
+export { PublishIncompleteError } from './publish/publish-incomplete.ts'
+export type { PublishManyItem, PublishOptions } from './publish/publish-options.ts'
 export type { Runtime } from './runtime.ts'
 export type { MissedPolicy } from './schedule/cron.ts'
 export type { ScheduledFiring, ScheduleOptions } from './schedule/schedule-options.ts'

@@ -1,16 +1,15 @@
-import type { App, OnefoldOptions, PublishManyItem, PublishOptions } from './app.ts'
-import { PublishIncompleteError } from './app.ts'
+import type { App, OnefoldOptions } from './app.ts'
 import type { Attention } from './attention/attention.ts'
 import { AttentionListener } from './attention/attention-listener.ts'
 import { DatabaseAttention } from './attention/database-attention.ts'
 import type { Broker } from './broker/broker.ts'
-import { InDatabaseBroker, idReused } from './broker/in-database/in-database-broker.ts'
-import type { Calls, ConsumeOptions, PublishInside, PublishInsideOptions } from './consume/consume-options.ts'
+import { InDatabaseBroker } from './broker/in-database/in-database-broker.ts'
+import type { Calls, ConsumeOptions, PublishInside } from './consume/consume-options.ts'
 import { Consumer } from './consume/consumer.ts'
-import type { ConsumerContext, Outgoing } from './consume/consumer-context.ts'
+import type { ConsumerContext } from './consume/consumer-context.ts'
 import { checkConsumeOptions, whole } from './consume/settings.ts'
 import { SuspectLock } from './consume/suspect-lock.ts'
-import type { Database, DedupWindow, Session } from './database/database.ts'
+import type { Database, DedupWindow } from './database/database.ts'
 import type { EraseOptions, EraseResult } from './erase/eraser.ts'
 import { erase } from './erase/eraser.ts'
 import { OnefoldError, optionInvalid } from './errors.ts'
@@ -18,14 +17,14 @@ import type { AppEvent } from './event.ts'
 import { compose } from './guarantee/compose.ts'
 import type { Guarantee } from './guarantee/guarantee.ts'
 import { refuseImpossible } from './guarantee/refusals.ts'
+import { leftToDo } from './inspect/left-to-do.ts'
 import type { DatabaseStatus } from './inspect/status.ts'
-import type { Awaitable, Envelope, Receipt } from './message.ts'
-import { isThenable } from './message.ts'
+import type { Awaitable, Receipt } from './message.ts'
 import { Relay } from './outbox/relay.ts'
 import { LeasedTask } from './ownership/leased-task.ts'
 import { Ownership } from './ownership/ownership.ts'
-import { PublishQueue } from './publish/publish-queue.ts'
-import { toEnvelope } from './publish/to-envelope.ts'
+import type { PublishManyItem, PublishOptions } from './publish/publish-options.ts'
+import { Publisher, stopped } from './publish/publisher.ts'
 import { nodeRuntime } from './runtime/node-runtime.ts'
 import type { Runtime } from './runtime.ts'
 import { withNextInstants } from './schedule/next-instants.ts'
@@ -34,8 +33,6 @@ import { Scheduler } from './schedule/scheduler.ts'
 import type { AnyTopic, Topic } from './topic.ts'
 import { checkName } from './topic.ts'
 
-/** `publishMany` hands over this many at a time. */
-const publishChunk = 1_000
 const maintenanceEveryMs = 250
 
 /**
@@ -62,7 +59,7 @@ class OnefoldApp<Tx> implements App<Tx> {
   readonly #ownership: Ownership
   readonly #broker: Broker
   readonly #ownBroker: boolean
-  readonly #queue: PublishQueue
+  readonly #publisher: Publisher<Tx>
   readonly #window: DedupWindow
   readonly #suspectLock = new SuspectLock()
   readonly #declared: Declared[] = []
@@ -94,6 +91,22 @@ class OnefoldApp<Tx> implements App<Tx> {
     this.#broker =
       options.broker ?? new InDatabaseBroker(this.#database as Database<unknown>, { shared: { ownership: this.#ownership } })
     this.#ownBroker = options.broker === undefined
+    this.#publisher = new Publisher<Tx>({
+      database: this.#database,
+      broker: this.#broker,
+      brokerIsDatabase: this.#ownBroker,
+      runtime: this.#runtime,
+      source: options.source,
+      open: () => this.#open(),
+      opened: () => this.#opened(),
+      met: (topic) => {
+        if (!this.#topics.has(topic.name)) this.#topics.set(topic.name, topic)
+      },
+      limits: {
+        maxMessages: whole('maxQueuedMessages', options.maxQueuedMessages, 100_000, 1, 1_000_000),
+        maxBytes: whole('maxQueuedBytes', options.maxQueuedBytes, 64 * 1024 * 1024, 1_024, 4 * 1024 ** 3),
+      },
+    })
     this.attention = new DatabaseAttention({
       database: this.#database as Database<unknown>,
       runtime: this.#runtime,
@@ -109,17 +122,13 @@ class OnefoldApp<Tx> implements App<Tx> {
       database: this.#database as Database<unknown>,
       ownership: this.#ownership,
       runtime: this.#runtime,
-      prepare: (topic, data, publishOptions) => this.#prepare(topic, data, publishOptions),
+      prepare: (topic, data, publishOptions) => this.#publisher.prepare(topic, data, publishOptions),
       publish: (session, topic, envelopes) =>
-        this.#emit(
+        this.#publisher.emit(
           session,
           envelopes.map((envelope) => ({ topic, envelope, cause: undefined })),
         ),
       report: (event) => this.#report(event),
-    })
-    this.#queue = new PublishQueue(this.#broker, () => this.#opened(), {
-      maxMessages: whole('maxQueuedMessages', options.maxQueuedMessages, 100_000, 1, 1_000_000),
-      maxBytes: whole('maxQueuedBytes', options.maxQueuedBytes, 64 * 1024 * 1024, 1_024, 4 * 1024 ** 3),
     })
   }
 
@@ -152,90 +161,6 @@ class OnefoldApp<Tx> implements App<Tx> {
       throw new OnefoldError('APP_STARTED', 'schedule() was called after start(); declare every schedule before the app starts.')
     this.#scheduler.declare(topic, options)
     this.#topics.set(topic.name, topic)
-  }
-
-  async publish<I, D>(
-    topic: Topic<I, D>,
-    data: NoInfer<I>,
-    options: PublishOptions & { readonly tx?: unknown } = {},
-  ): Promise<Receipt> {
-    if (options.tx !== undefined) return this.#stage(topic, data, options, options.tx)
-    this.#refuseInside()
-    if (this.#state === 'stopped') throw stopped()
-    if (options.signal?.aborted === true) throw stoppedBefore(options.signal)
-    // Its place in the queue is taken in this very turn: messages go out in the order of the calls, whatever the first
-    // one waits for (the file to open, an asynchronous schema).
-    const prepared = this.#prepare(topic, data, options)
-    const receipt = this.#queue.add(topic, prepared)
-    return options.signal === undefined ? receipt : this.#awaitWithSignal(receipt, prepared, options.signal)
-  }
-
-  async publishMany<I, D>(
-    topic: Topic<I, D>,
-    items: readonly PublishManyItem<I>[],
-    options: { readonly tx?: unknown; readonly signal?: AbortSignal } = {},
-  ): Promise<Receipt[]> {
-    if (options.tx === undefined) this.#refuseInside()
-    const { tx, signal } = options
-    const results: (Receipt | OnefoldError)[] = []
-    for (let from = 0; from < items.length; from += publishChunk) {
-      const chunk = items.slice(from, from + publishChunk)
-      if (tx !== undefined || signal !== undefined) {
-        const settled = await Promise.allSettled(
-          chunk.map(({ data, ...rest }) => this.publish(topic, data as NoInfer<I>, { ...rest, ...options })),
-        )
-        for (const result of settled) results.push(result.status === 'fulfilled' ? result.value : asOnefoldError(result.reason))
-        continue
-      }
-      if (this.#state === 'stopped') throw stopped()
-      // One promise for the chunk: a promise for each would cost more than its row.
-      const prepared = chunk.map((item): Awaitable<Envelope> | Error => {
-        try {
-          return this.#prepare(topic, item.data, item)
-        } catch (error) {
-          return asOnefoldError(error)
-        }
-      })
-      for (const result of await this.#queue.addMany(topic, prepared))
-        results.push(result instanceof Error ? asOnefoldError(result) : result)
-    }
-    if (results.some((result) => result instanceof Error)) throw new PublishIncompleteError(results)
-    return results as Receipt[]
-  }
-
-  async transaction<R>(work: (context: { tx: Tx; publish: PublishInside }) => Awaitable<R>): Promise<R> {
-    this.#refuseInside()
-    await this.#open()
-    return this.#database.write(
-      async (session) => {
-        const handle = session.openTx()
-        const outgoing: { topic: AnyTopic; envelope: Awaitable<Envelope> }[] = []
-        let open = true
-        const publish: PublishInside = (topic, data, options = {}) => {
-          if (!open)
-            throw new OnefoldError(
-              'TX_CLOSED',
-              `publish was used after its transaction had ended; message to ${topic.name} was not taken.`,
-            )
-          const envelope = this.#prepare(topic, data, options)
-          if (isThenable(envelope)) Promise.resolve(envelope).catch(() => undefined)
-          outgoing.push({ topic, envelope })
-        }
-        try {
-          const result = await work({ tx: handle.tx, publish })
-          open = false
-          const ready: Outgoing[] = []
-          for (const { topic, envelope } of outgoing) ready.push({ topic, envelope: await envelope, cause: undefined })
-          const refused = await this.#emit(session, ready)
-          if (refused !== undefined) throw refused
-          return result
-        } finally {
-          open = false
-          handle.close()
-        }
-      },
-      { alone: true, what: 'transaction' },
-    )
   }
 
   async start(options: { readonly groups?: readonly string[] } = {}): Promise<void> {
@@ -356,7 +281,7 @@ class OnefoldApp<Tx> implements App<Tx> {
   }
 
   async erase(topic: string | AnyTopic, options: EraseOptions): Promise<EraseResult> {
-    this.#refuseInside()
+    this.#publisher.refuseInside()
     await this.#open()
     const ports = { database: this.#database as Database<unknown>, runtime: this.#runtime }
     return erase(ports, typeof topic === 'string' ? topic : topic.name, options)
@@ -393,82 +318,24 @@ class OnefoldApp<Tx> implements App<Tx> {
     }
   }
 
-  #prepare(topic: AnyTopic, data: unknown, options: PublishInsideOptions): Awaitable<Envelope> {
-    return toEnvelope(topic, data, options, { source: this.#options.source ?? topic.name, runtime: this.#runtime })
+  publish<I, D>(
+    topic: Topic<I, D>,
+    data: NoInfer<I>,
+    options: PublishOptions & { readonly tx?: unknown } = {},
+  ): Promise<Receipt> {
+    return this.#publisher.publish(topic, data, options)
   }
 
-  /** In the caller's own transaction: durable, or not, together with the caller's rows. */
-  async #stage(topic: AnyTopic, data: unknown, options: PublishInsideOptions, tx: unknown): Promise<Receipt> {
-    const prepared = this.#prepare(topic, data, options)
-    const envelope = isThenable(prepared) ? await prepared : prepared
-    await this.#open()
-    const refused = await this.#database.join(tx, (session) => this.#emit(session, [{ topic, envelope, cause: undefined }]))
-    if (refused !== undefined) throw refused
-    return { status: 'staged', id: envelope.id, source: envelope.source }
+  publishMany<I, D>(
+    topic: Topic<I, D>,
+    items: readonly PublishManyItem<I>[],
+    options: { readonly tx?: unknown; readonly signal?: AbortSignal } = {},
+  ): Promise<Receipt[]> {
+    return this.#publisher.publishMany(topic, items, options)
   }
 
-  /**
-   * Sends with the transaction: on the database's own broker the log is the outbox. Answers the first that was refused
-   * because its identity was used before for other data.
-   */
-  async #emit(session: Session<unknown>, outgoing: readonly Outgoing[]): Promise<OnefoldError | undefined> {
-    let refused: OnefoldError | undefined
-    for (const [topic, ofTopic] of Map.groupBy(outgoing, (one) => one.topic)) {
-      if (!this.#topics.has(topic.name)) this.#topics.set(topic.name, topic)
-      const envelopes = ofTopic.map((one) => one.envelope)
-      if (!this.#ownBroker) {
-        await session.outbox.append(topic.name, ofTopic)
-        continue
-      }
-      const statuses = await session.log.append(await session.topics.declare(topic), envelopes)
-      for (let index = 0; index < statuses.length; index++) {
-        const status = statuses[index]
-        const envelope = envelopes[index] as Envelope
-        if (status instanceof OnefoldError) refused ??= status
-        else if (status === 'id-reused') refused ??= idReused(topic, envelope.id, envelope.source)
-      }
-    }
-    return refused
-  }
-
-  async #awaitWithSignal(receipt: Promise<Receipt>, prepared: Awaitable<Envelope>, signal: AbortSignal): Promise<Receipt> {
-    const { promise, reject } = Promise.withResolvers<never>()
-    let envelope = isThenable(prepared) ? undefined : prepared
-    if (isThenable(prepared)) {
-      const keep = (ready: Envelope): void => {
-        envelope = ready
-      }
-      prepared.then(keep, () => undefined)
-    }
-    const abort = (): void => {
-      reject(
-        new OnefoldError(
-          'ABORTED',
-          'stopped waiting for the receipt; the message may still be accepted. Repeat it with the same id.',
-          {
-            outcome: 'unknown',
-            retry: 'now',
-            cause: signal.reason,
-            details: { id: envelope?.id, source: envelope?.source },
-          },
-        ),
-      )
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    try {
-      return await Promise.race([receipt, promise])
-    } finally {
-      signal.removeEventListener('abort', abort)
-      receipt.catch(() => undefined)
-    }
-  }
-
-  #refuseInside(): void {
-    if (!this.#database.insideTransaction()) return
-    throw new OnefoldError(
-      'PUBLISH_INSIDE_APPLY',
-      "app.publish() and app.transaction() would wait for the very transaction they are called in. Use the context's publish (it commits with the message), or pass { tx }.",
-    )
+  transaction<R>(work: (context: { tx: Tx; publish: PublishInside }) => Awaitable<R>): Promise<R> {
+    return this.#publisher.transaction(work)
   }
 
   #consumerContext(topic: AnyTopic, options: ConsumeOptions<unknown, unknown>): ConsumerContext {
@@ -488,8 +355,8 @@ class OnefoldApp<Tx> implements App<Tx> {
         options.receive === undefined
           ? this.#runtime.watch?.(settings.timeoutMs, `a handler of ${topic.name}/${options.group}`)
           : undefined,
-      prepare: (other, data, publishOptions) => this.#prepare(other, data, publishOptions),
-      emit: (session, outgoing) => this.#emit(session, outgoing),
+      prepare: (other, data, publishOptions) => this.#publisher.prepare(other, data, publishOptions),
+      emit: (session, outgoing) => this.#publisher.emit(session, outgoing),
       report: (event) => this.#report({ ...event, topic: topic.name, group: options.group }),
     }
   }
@@ -501,22 +368,10 @@ class OnefoldApp<Tx> implements App<Tx> {
   }
 
   async #isIdle(): Promise<boolean> {
-    if (this.#queue.size > 0) return false
+    if (this.#publisher.waiting > 0) return false
     for (const consumer of this.#consumers) {
       if (!(await consumer.idle({ brokerIsDatabase: this.#ownBroker }))) return false
-      const { topic, group } = consumer.context.subscription
-      if (!this.#ownBroker) continue
-      // Also what no loop here has been given yet counts.
-      const behind = await this.#database.read(async (stores) => {
-        const record = await stores.topics.get(topic)
-        for (let partition = 0; partition < (record?.partitions ?? 0); partition++) {
-          const head = await stores.log.head(topic, String(partition))
-          if (head > ((await stores.checkpoints.get({ topic, group }, String(partition))) ?? 0n)) return true
-          if ((await stores.parked.nextDueMs({ topic, group }, String(partition))) !== undefined) return true
-        }
-        return false
-      })
-      if (behind) return false
+      if (this.#ownBroker && (await leftToDo(this.#database as Database<unknown>, consumer.context.subscription))) return false
     }
     return this.#ownBroker || (await this.#database.read((stores) => stores.outbox.read(1))).length === 0
   }
@@ -524,7 +379,7 @@ class OnefoldApp<Tx> implements App<Tx> {
   async #stop(drainMs: number): Promise<void> {
     const wasStarted = this.#state === 'started'
     this.#state = 'stopped'
-    await this.#queue.empty()
+    await this.#publisher.stop()
     const opened = this.#opening
     if (opened === undefined) return
     const opening = await opened.then(
@@ -561,20 +416,4 @@ class OnefoldApp<Tx> implements App<Tx> {
       // A listener's own trouble must not become the consumer's.
     }
   }
-}
-
-function stoppedBefore(signal: AbortSignal): OnefoldError {
-  return new OnefoldError('ABORTED', 'stopped before the message was handed over; it was not published.', {
-    retry: 'now',
-    cause: signal.reason,
-  })
-}
-
-function stopped(): OnefoldError {
-  return new OnefoldError('APP_STOPPED', 'the app was stopped; make a new one.')
-}
-
-function asOnefoldError(error: unknown): OnefoldError {
-  if (error instanceof OnefoldError) return error
-  return new OnefoldError('MESSAGE_INVALID', (error as Error)?.message ?? String(error), { cause: error })
 }

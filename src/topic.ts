@@ -176,3 +176,11 @@ export function schemaError(topic: AnyTopic, failures: readonly ParseFailure[], 
     },
   )
 }
+
+export function idReused(topic: AnyTopic, id: string, source: string): OnefoldError {
+  return new OnefoldError(
+    'ID_REUSED',
+    `message ${id} of topic ${topic.name} (source ${source}) was published before with other data. Give the new message an id of its own, or declare the topic with idReuse: 'ignore'.`,
+    { details: { topic: topic.name, id, source } },
+  )
+}

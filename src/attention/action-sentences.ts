@@ -126,7 +126,7 @@ function afterSettling({ item }: Situation, rest: readonly CallRecord[]): string
   return join('The message goes on at once, with a new first attempt.', behind(item, 'Then'))
 }
 
-/** `how`: what has to be said of a call that happened. */
+/** `how`: what has to be said of a call that happened with other data; empty when the data stays. */
 function fates(situation: Situation, consequences: readonly CallConsequence[], how = ''): string[] {
   return consequences.flatMap(({ call, fate }) => {
     const record = situation.calls.find(({ name }) => name === call)
@@ -140,7 +140,7 @@ function fateSentence(situation: Situation, record: CallRecord, fate: CallConseq
     case 'stands':
       return `${past}${how} and is not made again: apply gets its remembered result.`
     case 'new-token':
-      return `${past}; it is made again with a new token${record.state === 'failed' ? ', unless the consumer hands failures to apply' : ''}.`
+      return `${past}; it is made again with a new token${record.state === 'failed' && how === '' ? ', unless the consumer hands failures to apply' : ''}.`
     case 'same-token':
       return `${past}; it is made again with the same token.`
     case 'asked-about':

@@ -1,8 +1,7 @@
-import type { CallRecord } from '../calls/call-store.ts'
+import type { CallRecord, CallStore } from '../calls/call-store.ts'
+import { identityOf } from '../message.ts'
 import type { ProcessReference, Runtime } from '../runtime.ts'
 import type { AttentionItem, AttentionStore } from './attention-store.ts'
-import type { CallStore } from '../calls/call-store.ts'
-import { identityOf } from '../message.ts'
 
 /** All that decides what can be done about an item. */
 export interface Situation {

@@ -93,7 +93,7 @@ export interface CallStore {
     settlement: CallSettlement,
     how: { readonly by: string; readonly nowMs: number },
   ): Awaitable<boolean>
-  /** Message edited: what was settled as not having happened is made under a new token. */
+  /** Message edited: what failed, or was settled as not having happened, was about other data; it is made under a new token. */
   renewRounds(subscription: Subscription, identity: string): Awaitable<void>
   /** Names in the journal of messages that are not done: renaming one of these calls would lose its state. */
   openNames(subscription: Subscription): Awaitable<readonly string[]>

@@ -1,4 +1,4 @@
-import type { PublishManyItem } from '../app.ts'
+import type { PublishManyItem } from '../index.ts'
 import type { Line } from './lines.ts'
 import type { Path } from './path.ts'
 import { textAt } from './path.ts'

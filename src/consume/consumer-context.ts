@@ -6,6 +6,7 @@ import type { Subscription } from '../inbox/inbox-store.ts'
 import type { Awaitable, Envelope } from '../message.ts'
 import type { Ownership } from '../ownership/ownership.ts'
 import type { Lease } from '../ownership/ownership-store.ts'
+import type { Outgoing } from '../publish/outgoing.ts'
 import type { Runtime, Watchdog } from '../runtime.ts'
 import type { AnyTopic } from '../topic.ts'
 import type { PublishInsideOptions } from './consume-options.ts'
@@ -33,14 +34,6 @@ export interface ConsumerContext {
    */
   readonly emit: (session: Session<unknown>, outgoing: readonly Outgoing[]) => Awaitable<OnefoldError | undefined>
   readonly report: (event: Omit<AppEvent, 'topic' | 'group'>) => void
-}
-
-/** A message that a handler published. */
-export interface Outgoing {
-  readonly topic: AnyTopic
-  readonly envelope: Envelope
-  /** Identity of the message whose handler it was. */
-  readonly cause: string | undefined
 }
 
 /** What this process knows about a partition it owns. */

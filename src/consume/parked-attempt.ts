@@ -178,8 +178,17 @@ export class ParkedAttempt {
   async #end(session: Session<unknown>, state: PartitionState, { item, marked }: Turn): Promise<void> {
     const { subscription } = this.#context
     if (marked) await session.startMarks.clear(subscription, state.partition, item.identity)
-    state.held = new Set(await session.parked.heldLanes(subscription, state.partition))
+    // With turns beside the loop only the table counts. Else one look at this lane: all of them would be too many, each time.
+    if (state.turnsBeside || item.lane === undefined) return
+    if (!(await session.parked.holds(subscription, state.partition, item.lane))) state.held = without(state.held, item.lane)
   }
+}
+
+/** Another set, so that whoever compares sees a change. */
+export function without(lanes: ReadonlySet<string>, lane: string): ReadonlySet<string> {
+  const rest = new Set(lanes)
+  rest.delete(lane)
+  return rest
 }
 
 function crashed(item: Item, crashes: number): OnefoldError {

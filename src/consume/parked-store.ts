@@ -69,6 +69,8 @@ export interface ParkedStore {
    * Only under the partition's lease.
    */
   reclaim(subscription: Subscription, partition: string, nowMs: number): Awaitable<number>
+  /** Does a message hold this lane up? */
+  holds(subscription: Subscription, partition: string, lane: string): Awaitable<boolean>
   /** Lanes that hold later messages up. */
   heldLanes(subscription: Subscription, partition: string): Awaitable<readonly string[]>
   /** Applied: removes the row and makes the next of its lane due. False: it was no longer there (discarded meanwhile). */

@@ -8,6 +8,7 @@ import { afterFailure, deadLetter, laneWhenParked, messageLate, reportFailure, t
 import type { Item } from './item.ts'
 import { messageOf, toItems } from './item.ts'
 import { groupByLane } from './lanes.ts'
+import { without } from './parked-attempt.ts'
 import type { NewParked } from './parked-store.ts'
 import type { Slots } from './slots.ts'
 import type { Strategy } from './strategy.ts'
@@ -186,7 +187,11 @@ export class ReceiveStrategy implements Strategy {
           reportFailure(this.#context, state.partition, item, error, attempts, final ? 'attention' : 'waiting')
       }),
     )
-    state.held = new Set(await database.read((stores) => stores.parked.heldLanes(subscription, state.partition)))
+    await database.read(async (stores) => {
+      for (const { lane } of rows)
+        if (lane !== undefined && !(await stores.parked.holds(subscription, state.partition, lane)))
+          state.held = without(state.held, lane)
+    })
     return !state.handlers.aborted
   }
 

@@ -1,4 +1,4 @@
-import type { Outgoing } from './consumer-context.ts'
+import type { Outgoing } from '../publish/outgoing.ts'
 import type { Item } from './item.ts'
 import type { AttemptRecord, NewParked } from './parked-store.ts'
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { inDatabaseBroker } from '../../src/broker/in-database/index.ts'
 import { sqlite } from '../../src/database/sqlite/index.ts'
-import { CallUnknown, call, TerminalError, topic } from '../../src/index.ts'
+import { CallFailed, CallUnknown, call, TerminalError, topic } from '../../src/index.ts'
 import { unreliableBroker } from '../../src/testing/index.ts'
 import { TemporaryFile, temporaryFolder } from '../support/temporary.ts'
 import { rejection, until } from '../support/until.ts'
@@ -161,6 +161,44 @@ describe('edit and redrive', () => {
     expect(charged.map((each) => each.slice(0, 4))).toEqual(['a 99', 'a 5 '])
     expect(charged[0]!.slice(-32)).not.toBe(charged[1]!.slice(-32))
     expect(file.effects()).toEqual(['a charged 5'])
+  })
+
+  test('a call that was refused and handed to apply is made again for the new data; for the old data it is not', async () => {
+    const file = new TemporaryFile()
+    const app = file.app()
+    const asked: number[] = []
+    app.consume(orders, {
+      group: 'pay',
+      maxAttempts: 1,
+      calls: {
+        wire: call(
+          ({ amount }: Order) => {
+            asked.push(amount)
+            if (amount > 10) throw new CallFailed('over the limit')
+            return { wired: amount }
+          },
+          { whenFailed: 'apply' },
+        ),
+      },
+      apply: ({ id }: Order, { tx, calls }) => {
+        if (calls.wire.status === 'failed') throw new TerminalError('refused')
+        tx.run('insert into effect values (?, 1)', id)
+      },
+    })
+    await app.publish(orders, order('a', 11))
+    await app.start()
+    await app.idle()
+    const open = async () => (await app.attention.list())[0]!.id
+    await app.attention.redrive(await open(), { by })
+    await app.idle()
+    expect(asked).toEqual([11])
+    const { actions } = await app.attention.show(await open())
+    expect(actions.redrive).toMatchObject({ sentence: expect.stringContaining('unless the consumer hands failures to apply') })
+    expect(actions.edit).toMatchObject({ sentence: expect.stringMatching(/wire failed .*; it is made again with a new token\./) })
+    await app.attention.edit(await open(), order('a', 5), { by })
+    await app.idle()
+    expect(asked).toEqual([11, 5])
+    expect(file.effects()).toEqual(['a'])
   })
 
   test('data that does not fit the topic is refused with its path, its size, or because it says nothing new', async () => {

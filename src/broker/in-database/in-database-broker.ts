@@ -6,7 +6,7 @@ import type { Envelope, Receipt } from '../../message.ts'
 import { Ownership } from '../../ownership/ownership.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { AnyTopic } from '../../topic.ts'
-import { topicLimits } from '../../topic.ts'
+import { idReused, topicLimits } from '../../topic.ts'
 import type { Assignment, Broker, SubscribeOptions } from '../broker.ts'
 import { PartitionAssigner } from './partition-assigner.ts'
 import { Wakeups } from './wakeups.ts'
@@ -172,12 +172,4 @@ export class InDatabaseBroker implements Broker {
     if (this.#runtime === undefined) throw new OnefoldError('APP_STOPPED', 'the broker is not open.')
     return this.#runtime
   }
-}
-
-export function idReused(topic: AnyTopic, id: string, source: string): OnefoldError {
-  return new OnefoldError(
-    'ID_REUSED',
-    `message ${id} of topic ${topic.name} (source ${source}) was published before with other data. Give the new message an id of its own, or declare the topic with idReuse: 'ignore'.`,
-    { details: { topic: topic.name, id, source } },
-  )
 }

@@ -137,7 +137,10 @@ export class SqliteCallStore implements CallStore {
   renewRounds(subscription: Subscription, identity: string): void {
     this.#statements.assertInTransaction()
     this.#statements
-      .sql("update {p}call set state = 'voided' where subscription = ? and identity = ? and state = 'did-not-happen'")
+      .sql(
+        `update {p}call as c set state = 'voided' where subscription = ? and identity = ? and state in ('did-not-happen', 'failed')
+         and round = (select max(round) from {p}call n where n.subscription = c.subscription and n.identity = c.identity and n.name = c.name)`,
+      )
       .run(this.#subscriptions.number(subscription), identity)
   }
 

@@ -92,6 +92,16 @@ export class SqliteParkedStore implements ParkedStore {
     )
   }
 
+  holds(subscription: Subscription, partition: string, lane: string): boolean {
+    const number = this.#subscriptions.find(subscription)
+    if (number === undefined) return false
+    return (
+      this.#statements
+        .sql('select 1 from {p}parked where subscription = ? and partition = ? and lane = ? limit 1')
+        .get(number, partition, lane) !== undefined
+    )
+  }
+
   heldLanes(subscription: Subscription, partition: string): string[] {
     const number = this.#subscriptions.find(subscription)
     if (number === undefined) return []
