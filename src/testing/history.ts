@@ -66,7 +66,10 @@ export interface PublishOperation extends MessageName {
   readonly fact?: string
 }
 
-/** One attempt at a message by one group. 'happened': what it changed has committed. */
+/**
+ * One attempt at a message by one group. 'happened': it has committed, also when the handler decided to change nothing ·
+ * 'did-not-happen': it was rolled back.
+ */
 export interface EffectOperation extends MessageOfGroup {
   readonly op: 'effect'
   readonly outcome: OperationOutcome
@@ -180,11 +183,13 @@ export interface PersonOperation {
 /** A committed state, read in one transaction. */
 export interface SnapshotOperation {
   readonly op: 'snapshot'
-  /** Whose state: a database, a replica, an account. */
+  /** What it is a state of: 'balances'. */
   readonly of: string
+  /** Whose copy of it. Default: there is one. */
+  readonly replica?: string
   /** JSON. */
   readonly state: unknown
-  /** What has been applied to it, in any order: two snapshots with the same facts must show the same state. */
+  /** What has been applied to it, in any order: two snapshots of one thing with the same facts must show the same state. */
   readonly facts?: readonly string[]
 }
 
@@ -203,10 +208,10 @@ export interface EndOperation {
   /** After the last fault everybody had all the time and all the workers needed: what is not done now never will be. */
   readonly quiet: boolean
   /**
-   * What the system itself still shows as on its way: parked, in the log past the checkpoint, in the outbox. Present, and be it
-   * empty, it tells what is lost from what is stuck.
+   * What the system itself still shows as on its way: parked, in the log past the checkpoint, in the outbox (then without a
+   * group). Complete, or absent. Present, and be it empty, it tells what is lost from what is stuck.
    */
-  readonly waiting?: readonly MessageOfGroup[]
+  readonly waiting?: readonly (MessageName & { readonly group?: string })[]
 }
 
 export type Operation =
