@@ -1,6 +1,6 @@
+import { hostName } from '../attention/action-sentences.ts'
 import type { AttentionDetails } from '../attention/attention.ts'
 import type { AttemptRecord, AttentionItem } from '../attention/attention-store.ts'
-import { hostName } from '../attention/action-sentences.ts'
 import type { JsonChange } from '../attention/json-difference.ts'
 import type { PossibleAction } from '../attention/possible-actions.ts'
 import { maskJson } from './mask-json.ts'
