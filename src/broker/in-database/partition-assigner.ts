@@ -89,7 +89,7 @@ export class PartitionAssigner {
   }
 
   async #take(partition: number, name: string, gone: readonly bigint[]): Promise<void> {
-    const { ownership, database, subscription, acknowledges, wakeups } = this.#options
+    const { ownership, database, runtime, subscription, acknowledges, wakeups } = this.#options
     const lease = await ownership.take(name, { gone })
     if (lease === undefined) return
     const number = String(partition)
@@ -104,6 +104,7 @@ export class PartitionAssigner {
       lease,
       position: checkpoint ?? acknowledged ?? 0n,
       acknowledges,
+      runtime,
       onReleased: () => {
         if (this.#held.get(partition) === assignment) this.#held.delete(partition)
       },
