@@ -14,7 +14,7 @@ const maxReadBytes = 4 * 1024 * 1024
  * In a steady flow of batches that are neither tiny nor full, the next read waits this long for more to come: one commit of
  * many messages costs little more than one of few. At idle, and with a backlog, nothing waits.
  */
-export const gatherMs = 12
+export const gatherMs = 20
 const flowMessages = 16
 
 export class LogAssignment implements Assignment {
