@@ -161,16 +161,18 @@ export class Reading {
     return groups !== undefined && (groups.has('') || groups.has(group))
   }
 
-  /** It may be held up by an earlier one of its lane that a person has. */
+  /** It may be held up by an earlier one that a person has. */
   mayBeBehind(message: Message, group: Group): boolean {
     if (!this.holds(group.group)) return false
-    const lane = this.lane(message, group.group)
+    // Causes may be of any key.
+    const laneOf = (each: Message): string | undefined => (this.order(group.group) === 'key' ? each.key : '')
+    const lane = laneOf(message)
     if (lane === undefined) return false
     let lanes = this.#behind.get(group)
     if (lanes === undefined) {
       lanes = new Map()
       for (const handled of group.handled.values()) {
-        const heldLane = this.lane(handled.message, group.group)
+        const heldLane = laneOf(handled.message)
         if (heldLane === undefined || isClosed(handled) || !isWithPerson(handled)) continue
         const first = entry(lanes, heldLane, () => new Map<string | undefined, number>())
         const { producer, earliest } = handled.message

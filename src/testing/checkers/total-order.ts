@@ -1,6 +1,6 @@
 import type { History } from '../history.ts'
 import { firstEffects, Lanes, mayBeOvertaken } from './lanes.ts'
-import type { Applied, Group, Reading } from './reading.ts'
+import type { Applied, Group, Message, Reading } from './reading.ts'
 import { aboutGroup, entry, isClosed, named, publishOf, readingOf } from './reading.ts'
 import type { CheckOptions, Violation } from './violation.ts'
 import { violation, waived } from './violation.ts'
@@ -17,7 +17,7 @@ export function totalOrder(history: History | Reading, options?: CheckOptions): 
     if (reading.order(group.group) !== 'total') continue
     for (const [replica, effects] of group.effects) {
       const happened = [...firstEffects(effects)]
-      found.push(...placesFall(happened, group), ...producersDisagree(reading, happened, group))
+      found.push(...placesFall(reading, happened, group), ...producersDisagree(reading, happened, group))
       entry(copies, group.topic, () => [] as Copy[]).push(new Copy(reading, group, replica, effects))
     }
   }
@@ -28,11 +28,11 @@ export function totalOrder(history: History | Reading, options?: CheckOptions): 
   return found
 }
 
-function* placesFall(happened: readonly Applied[], group: Group): Iterable<Violation> {
+function* placesFall(reading: Reading, happened: readonly Applied[], group: Group): Iterable<Violation> {
   let last: Applied | undefined
   for (const at of happened) {
     const place = at.operation.place
-    if (place === undefined) continue
+    if (place === undefined || mayBeOvertaken(reading, at.handled.message, group)) continue
     const before = last?.operation.place
     if (last !== undefined && before !== undefined && (place[0] - before[0] || place[1] - before[1]) <= 0) {
       const { message } = at.handled
@@ -67,25 +67,23 @@ class Copy {
   readonly name: string
   readonly group: Group
   readonly #reading: Reading
+  readonly #messages: ReadonlySet<Message>
 
   constructor(reading: Reading, group: Group, replica: string, effects: readonly Applied[]) {
     this.#reading = reading
     this.group = group
     this.name = replica === '' ? `Group ${group.group}` : `Replica ${replica} of group ${group.group}`
-    const seen = new Set(
-      effects.filter(({ operation }) => operation.outcome === 'happened').map(({ handled }) => handled.message),
-    )
-    const first = new Set(firstEffects(effects))
-    // What certainly committed did so once: an unknown attempt at the same message did not.
-    this.applied = effects.filter((at) => first.has(at) || (at.operation.outcome === 'unknown' && !seen.has(at.handled.message)))
+    // What may not have committed shows nothing. What a person had, and others were not held up by, stands anywhere.
+    this.applied = [...firstEffects(effects)].filter(({ handled }) => !mayBeOvertaken(reading, handled.message, group))
+    this.#messages = new Set(this.applied.map(({ handled }) => handled.message))
   }
 
   /** The other's effect may be missing here. */
-  maySkip(at: Applied): boolean {
-    if (at.operation.outcome === 'unknown') return true
-    const { message } = at.handled
+  maySkip({ handled: { message } }: Applied): boolean {
+    if (this.#messages.has(message)) return false
     const handled = this.group.handled.get(message)
-    if (waived[this.#reading.semantics(this.group.group)].includes('key-gap') && !handled?.happened.length) return true
+    if (handled !== undefined && handled.unknown.length > 0) return true
+    if (waived[this.#reading.semantics(this.group.group)].includes('key-gap')) return true
     if ((message.publishes[0]?.index ?? -1) < this.group.owedFrom) return true
     return message.erased || (handled !== undefined && (isClosed(handled) || mayBeOvertaken(this.#reading, message, this.group)))
   }

@@ -116,7 +116,7 @@ describe('total order', () => {
     expect(judge([...free, ...perhaps, ...applied('abc', { group: 'board' })])).toEqual([])
     expect(judge([...free, ...perhaps, ...applied('ac', { group: 'board' })])).toEqual([])
     expect(judge([...free, ...perhaps, ...applied('acb', { group: 'board' })])).toHaveLength(0)
-    expect(judge([...free, ...perhaps, ...applied('bac', { group: 'board' })])).toHaveLength(1)
+    expect(judge([...free, ...perhaps, ...applied('cab', { group: 'board' })])).toHaveLength(1)
     // Unknown the first time and known the second: the first did not happen.
     const again = [effect('b', { outcome: 'unknown' }), effect('a'), effect('b')]
     expect(judge([...free, ...again, ...applied('abc', { group: 'board' })])).toEqual([])
