@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     // A process per test file: tests open databases, and one of them may take its process down.
     pool: 'forks',
+    // Most tests wait for processes and disks: by default a machine of two cores would get one worker.
+    maxWorkers: 2,
     reporters: ['default', './scripts/test-summary.ts'],
     projects: [
       {
