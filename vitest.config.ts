@@ -7,17 +7,30 @@ export default defineConfig({
   test: {
     // A process per test file: tests open databases, and one of them may take its process down.
     pool: 'forks',
-    // Most tests wait for processes and disks: by default a machine of two cores would get one worker.
-    maxWorkers: 2,
     reporters: ['default', './scripts/test-summary.ts'],
     projects: [
       {
         extends: true,
-        test: { name: 'quick', include: ['test/**/*.test.ts'], exclude: slow, testTimeout: 10_000 },
+        test: {
+          name: 'quick',
+          include: ['test/**/*.test.ts'],
+          exclude: slow,
+          testTimeout: 10_000,
+          // Most of them wait for processes and disks: by default a machine of two cores would get one worker.
+          maxWorkers: 2,
+        },
       },
       {
         extends: true,
-        test: { name: 'full', include: slow, testTimeout: 180_000, hookTimeout: 180_000 },
+        test: {
+          name: 'full',
+          include: slow,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          // Each is many processes by itself, and some compare how long things take.
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
       },
     ],
   },
