@@ -45,7 +45,7 @@ export interface OwnershipStore {
     owner: bigint,
     options: { nowMs: number; untilMs: number; gone: readonly bigint[]; force?: boolean },
   ): Awaitable<Lease | undefined>
-  release(lease: Lease): Awaitable<void>
+  release(lease: Pick<Lease, 'name' | 'epoch'>): Awaitable<void>
   /** The messages that were under way when earlier owners ended are done: the suspicion is over. */
   trust(lease: Lease): Awaitable<void>
   /**

@@ -91,7 +91,7 @@ export class Ownership {
     return records.some((record) => record.name === lease.name && record.epoch === lease.epoch && this.isMe(record.owner))
   }
 
-  async release(lease: Lease): Promise<void> {
+  async release(lease: Pick<Lease, 'name' | 'epoch'>): Promise<void> {
     await this.#database.write((session) => session.ownership.release(lease), { what: `release ${lease.name}` })
   }
 

@@ -84,6 +84,9 @@ export class PartitionAssigner {
           !live.some((member) => member.id === lease.owner))
       ) {
         await this.#take(partition, name, gone)
+      } else if (lease !== undefined && ownership.isMe(lease.owner)) {
+        // Its release failed. Nobody may take it as long as we live, so it is repeated until it succeeds.
+        await ownership.release(lease)
       }
     }
   }

@@ -88,7 +88,7 @@ export class SqliteOwnershipStore implements OwnershipStore {
     return row === undefined ? undefined : { name, epoch: BigInt(row.epoch), crashes: row.crashes }
   }
 
-  release(lease: Lease): void {
+  release(lease: Pick<Lease, 'name' | 'epoch'>): void {
     this.#statements.sql('update {p}lease set owner = null where name = ? and epoch = ?').run(lease.name, lease.epoch)
   }
 
