@@ -1,41 +1,20 @@
-import { spawnSync } from 'node:child_process'
-import { rmSync, statfsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll } from 'vitest'
 import { temporaryFolder } from './temporary.ts'
+import { TmpfsDisk } from './tmpfs-disk.ts'
 
-const mounted: string[] = []
+const mounted: TmpfsDisk[] = []
 
 afterAll(() => {
-  for (const folder of mounted.splice(0)) spawnSync('umount', ['-l', folder])
+  for (const disk of mounted.splice(0)) disk.unmount()
 })
 
-/** A disk of a few MiB that a test can fill; undefined, with a reason printed, where this user may not mount one. */
-export function smallDisk(mebibytes: number): SmallDisk | undefined {
-  const folder = temporaryFolder()
-  const { status, stderr, error } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', folder])
-  if (status !== 0) {
-    console.warn(`skipped: a small tmpfs cannot be mounted here (${error?.message ?? String(stderr).trim()}); run as root`)
+/** A small disk for a test file; undefined, with a reason printed, where this user may not mount one. */
+export function smallDisk(mebibytes: number): TmpfsDisk | undefined {
+  const disk = TmpfsDisk.mount(temporaryFolder(), mebibytes)
+  if (typeof disk === 'string') {
+    console.warn(`skipped: ${disk}`)
     return undefined
   }
-  mounted.push(folder)
-  return new SmallDisk(folder)
-}
-
-export class SmallDisk {
-  readonly folder: string
-
-  constructor(folder: string) {
-    this.folder = folder
-  }
-
-  /** Takes all space but `leaving` bytes. */
-  fill(leaving = 0): void {
-    const { bavail, bsize } = statfsSync(this.folder)
-    writeFileSync(join(this.folder, 'filler'), Buffer.alloc(Math.max(0, bavail * bsize - leaving)))
-  }
-
-  free(): void {
-    rmSync(join(this.folder, 'filler'), { force: true })
-  }
+  mounted.push(disk)
+  return disk
 }

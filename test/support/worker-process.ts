@@ -24,6 +24,8 @@ export interface StartOptions {
   readonly nodeOptions?: readonly string[]
   /** A program that runs Node, with its own arguments. */
   readonly under?: readonly string[]
+  /** Told of every line on stdout as it comes, before `ended`. */
+  readonly onLine?: (line: string) => void
 }
 
 /** A worker process, with what it has said so far. Only ever ended by its own pid. */
@@ -45,6 +47,7 @@ export class Worker {
       const parts = `${this.#rest}${chunk}`.split('\n')
       this.#rest = parts.pop() ?? ''
       this.lines.push(...parts)
+      if (options.onLine !== undefined) parts.forEach(options.onLine)
     })
     this.child.stderr?.on('data', (chunk) => {
       this.stderr += chunk
@@ -107,7 +110,11 @@ export class Worker {
 
   /** Tells one that waits to go on. */
   go(): void {
-    this.child.stdin?.write('go\n')
+    this.tell('go')
+  }
+
+  tell(line: string): void {
+    this.child.stdin?.write(`${line}\n`)
   }
 
   /** Asks one that stays to stop, and waits for it. */
