@@ -1,8 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Database } from '../database.ts'
 import type { BetterSqlite3 } from './connection.ts'
-import type { SqliteOptions } from './sqlite-database.ts'
 import { SqliteDatabase } from './sqlite-database.ts'
+import type { SqliteOptions } from './sqlite-options.ts'
 import type { SqliteTx } from './transaction-handle.ts'
 
 /**
@@ -21,5 +21,5 @@ export function sqlite(target: string | DatabaseSync | BetterSqlite3, options?: 
 }
 
 export type { BetterSqlite3 } from './connection.ts'
-export type { SqliteOptions } from './sqlite-database.ts'
+export type { SqliteOptions } from './sqlite-options.ts'
 export type { SqliteTx, SqliteTxStatement } from './transaction-handle.ts'

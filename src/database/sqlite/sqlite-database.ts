@@ -1,5 +1,5 @@
-import { existsSync, realpathSync, statfsSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { existsSync, realpathSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { OnefoldError, optionInvalid } from '../../errors.ts'
 import type { DatabaseCard } from '../../guarantee/card.ts'
 import type { DatabaseStatus } from '../../inspect/status.ts'
@@ -14,37 +14,14 @@ import { connectionBeside, connectionOf, isBetterSqlite3, isNodeSqlite, openNode
 import { explainError, isBusy } from './errors.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { walBytes } from './maintenance.ts'
+import { checkedPath, configure, migrate } from './open-file.ts'
 import { rewrite, truncateLog } from './overwrite.ts'
-import { migrations } from './schema.ts'
 import { JoinedSession, SqliteSession, SqliteStores } from './session.ts'
+import type { SqliteOptions } from './sqlite-options.ts'
 import { readStatus } from './status.ts'
 import type { SqliteTx } from './transaction-handle.ts'
 import { TransactionHandle } from './transaction-handle.ts'
 import { WriteQueue } from './write-queue.ts'
-
-export interface SqliteOptions {
-  /** Prefix of Onefold's tables; letters, digits, underscore. Default `onefold_`. */
-  readonly prefix?: string
-  /**
-   * 'FULL' (default): a commit is on disk before it is answered. 'NORMAL' may lose acknowledged commits on power loss;
-   * `start()` then refuses effectively-once consumers.
-   */
-  readonly synchronous?: 'FULL' | 'NORMAL'
-  /** False: refuse a file that holds no Onefold tables yet, and change nothing about it. Default true. */
-  readonly create?: boolean
-  /** Page cache of the writing connection, in MiB: 1 to 4,096, default 64. */
-  readonly cacheMiB?: number
-}
-
-/** File systems whose locks or shared memory SQLite's WAL cannot rely on: https://sqlite.org/wal.html, `man 2 statfs`. */
-const networkFileSystems: Readonly<Record<number, string>> = {
-  26985: 'NFS',
-  20859: 'SMB',
-  4283649346: 'CIFS',
-  4266872130: 'SMB2',
-  12805120: 'Ceph',
-  1397113167: 'AFS',
-}
 
 const busyOpenMs = 30_000
 /** How long the end of others' reading is waited for. */
@@ -113,14 +90,14 @@ export class SqliteDatabase implements Database<SqliteTx> {
   }
 
   async #open(runtime: Runtime, window: DedupWindow): Promise<Opened> {
-    const file = this.#checkedPath(typeof this.#target === 'string' ? this.#target : resolve(this.#target.file))
+    const file = checkedPath(typeof this.#target === 'string' ? this.#target : resolve(this.#target.file))
     const until = runtime.monotonicMs() + busyOpenMs
     for (;;) {
       try {
         const writer = typeof this.#target === 'string' ? openNodeSqlite(file, { readOnly: false }) : this.#target
         try {
-          this.#configure(writer, file)
-          this.#migrate(writer, runtime, file)
+          configure(writer, file, this.#options)
+          migrate(writer, file, { prefix: this.#options.prefix, runtime })
         } catch (error) {
           if (writer !== this.#target) writer.close()
           throw error
@@ -167,103 +144,6 @@ export class SqliteDatabase implements Database<SqliteTx> {
     return reader
   }
 
-  #checkedPath(target: string): string {
-    const folder = dirname(target)
-    if (!existsSync(folder)) {
-      throw new OnefoldError(
-        'DATABASE_IO',
-        `database ${target}: the folder ${folder} does not exist; create it or name another file.`,
-        { details: { file: target } },
-      )
-    }
-    const network = networkFileSystems[statfsSync(folder).type]
-    if (network !== undefined) {
-      throw new OnefoldError(
-        'DATABASE_UNSUITABLE',
-        `database ${target}: it lies on a network file system (${network}), where SQLite's locks cannot be relied on. Use a local disk, or PostgreSQL.`,
-        {
-          details: { file: target, fileSystem: network },
-        },
-      )
-    }
-    // One name per file, whichever link leads to it: the -wal beside it must be found.
-    return existsSync(target) ? realpathSync(target) : join(realpathSync(folder), basename(target))
-  }
-
-  #configure(connection: SqliteConnection, file: string): void {
-    const { synchronous, create } = this.#options
-    if (!create && this.#version(connection) === 0) {
-      throw new OnefoldError(
-        'NOT_FOUND',
-        `database ${file} holds nothing of Onefold (no table ${this.#options.prefix}meta); check the name.`,
-        {
-          details: { file },
-        },
-      )
-    }
-    const mode = connection.prepare('pragma journal_mode = wal').get<{ journal_mode: string }>()?.journal_mode
-    if (mode !== 'wal') {
-      throw new OnefoldError(
-        'DATABASE_UNSUITABLE',
-        `database ${file}: it stays in journal mode ${mode}; Onefold needs WAL. Is it on a file system without shared memory, or open elsewhere in another mode?`,
-        {
-          details: { file, journalMode: mode },
-        },
-      )
-    }
-    // macOS flushes to the disk itself only when asked to (fullfsync).
-    connection.exec(
-      `pragma synchronous = ${synchronous}; pragma fullfsync = 1; pragma checkpoint_fullfsync = 1; pragma wal_autocheckpoint = 4000; pragma cache_size = -${Math.round(this.#options.cacheMiB * 1024)}`,
-    )
-    const level = connection.prepare('pragma synchronous').get<{ synchronous: number }>()?.synchronous
-    if (level !== (synchronous === 'FULL' ? 2 : 1)) {
-      throw new OnefoldError(
-        'DATABASE_UNSUITABLE',
-        `database ${file}: synchronous=${synchronous} was asked for, SQLite answers ${level}.`,
-        { details: { file } },
-      )
-    }
-  }
-
-  #version(connection: SqliteConnection): number {
-    const meta = `${this.#options.prefix}meta`
-    if (connection.prepare("select 1 from sqlite_schema where type = 'table' and name = ?").get(meta) === undefined) return 0
-    return connection.prepare(`select value from ${meta} where name = 'schema_version'`).get<{ value: number }>()?.value ?? 0
-  }
-
-  #migrate(connection: SqliteConnection, runtime: Runtime, file: string): void {
-    const meta = `${this.#options.prefix}meta`
-    const version = (): number => this.#version(connection)
-    const check = (found: number): void => {
-      if (found <= migrations.length) return
-      throw new OnefoldError(
-        'DATABASE_NEWER',
-        `database ${file}: its tables have version ${found}, this Onefold knows up to ${migrations.length}. Upgrade this process; nothing was changed.`,
-        { details: { file, found, known: migrations.length } },
-      )
-    }
-    const before = version()
-    check(before)
-    if (before === migrations.length) return
-    connection.prepare('begin immediate').run()
-    try {
-      // Another process may have been faster.
-      const from = version()
-      check(from)
-      for (const migration of migrations.slice(from)) connection.exec(migration.replaceAll('{p}', this.#options.prefix))
-      connection
-        .prepare(
-          `insert into ${meta} (name, value) values ('schema_version', ?) on conflict do update set value = excluded.value`,
-        )
-        .run(migrations.length)
-      connection.prepare(`insert into ${meta} (name, value) values ('incarnation', ?) on conflict do nothing`).run(runtime.uuid())
-      connection.prepare('commit').run()
-    } catch (error) {
-      if (connection.inTransaction) connection.prepare('rollback').run()
-      throw error
-    }
-  }
-
   /**
    * After a COMMIT whose outcome is unknown, only a new connection knows nothing wrong. The reader stays open until it has
    * a successor: as long as one connection has the log's index, what the failed COMMIT left in the log stays unseen, and the
@@ -283,7 +163,7 @@ export class SqliteDatabase implements Database<SqliteTx> {
     }
     const writer = openNodeSqlite(file, { readOnly: false })
     try {
-      this.#configure(writer, file)
+      configure(writer, file, this.#options)
     } catch (error) {
       writer.close()
       throw error
