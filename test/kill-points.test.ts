@@ -40,16 +40,18 @@ describe('the judge of those runs', () => {
     expect(auditRows(right, expected)).toEqual(clean)
   })
 
-  test('finds what was lost although it was acknowledged', () => {
+  test('finds what was lost although it was acknowledged, and what was heard of it all the same', () => {
     const applied = expected.slice(1)
     const totals = [{ key: 'k0', orders: 1, sum: 2 }, right.totals[1]!]
-    expect(found({ applied, totals })).toEqual({ lost: ['k0-1'], acknowledgedAndLost: ['k0-1'] })
+    expect(found({ applied, totals, heard: applied })).toEqual({ lost: ['k0-1'] })
+    expect(found({ applied, totals })).toEqual({ lost: ['k0-1'], heardInVain: ['k0-1'] })
   })
 
-  test('finds a publisher whose own row is there and whose message is not', () => {
+  test("finds a publisher's own row without its message, and the message without the row", () => {
     const applied = expected.filter((order) => order.id !== 'k1-2')
     const totals = [right.totals[0]!, { key: 'k1', orders: 1, sum: 1 }]
-    expect(found({ applied, totals })).toMatchObject({ placedApart: ['k1-2'] })
+    expect(found({ applied, totals, heard: applied })).toEqual({ lost: ['k1-2'] })
+    expect(found({ placed: ['k1-1'] })).toEqual({ placedApart: ['k1-2'] })
   })
 
   test('finds what was applied twice, by its row and by the total', () => {

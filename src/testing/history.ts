@@ -175,7 +175,7 @@ export interface PersonOperation {
   readonly topic: string
   /** Absent: every group (erase). */
   readonly group?: string
-  /** One of both; `key` for all published messages of a key (erase). */
+  /** One of both; `key` for all messages of a key whose publish stands before this (erase). */
   readonly identity?: string
   readonly key?: string
 }

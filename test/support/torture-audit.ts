@@ -1,6 +1,11 @@
-/** Judges a run by the workload's own tables and the receipts its publishers wrote down, never by Onefold's. */
+/**
+ * Judges a run by the workload's own tables and the receipts its publishers wrote down, never by Onefold's: told as a history, to
+ * the public checkers.
+ */
 import { existsSync, readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import type { CheckerName, CheckOptions, History, Operation, Violation } from '../../src/testing/index.ts'
+import { checkers, Reading } from '../../src/testing/index.ts'
 import type { Order } from './torture-workload.ts'
 import { appFile, isPlaced, receiptsFile } from './torture-workload.ts'
 
@@ -15,10 +20,10 @@ export interface Audit {
   readonly unheard: readonly string[]
   readonly heardTwice: readonly string[]
   readonly heardOutOfOrder: readonly string[]
+  /** Heard of, and not applied. */
+  readonly heardInVain: readonly string[]
   /** The publisher's own row and its message: both or neither. */
   readonly placedApart: readonly string[]
-  /** Acknowledged to the publisher, and not applied. */
-  readonly acknowledgedAndLost: readonly string[]
   /** Two publishes of one identity that were both told 'accepted'. */
   readonly acceptedTwice: readonly string[]
 }
@@ -32,8 +37,8 @@ export const clean: Audit = {
   unheard: [],
   heardTwice: [],
   heardOutOfOrder: [],
+  heardInVain: [],
   placedApart: [],
-  acknowledgedAndLost: [],
   acceptedTwice: [],
 }
 
@@ -62,58 +67,104 @@ export function readRows(folder: string): Rows {
   }
 }
 
+/** Every expected order was published by a publisher that came to its end; every applied one published a summary. */
+function historyOf(rows: Rows, expected: readonly Order[]): History {
+  const keyOf = new Map(expected.map((order) => [order.id, order]))
+  const published = (order: Order): Operation => ({
+    op: 'publish',
+    topic: 'orders',
+    identity: order.id,
+    key: order.key,
+    outcome: 'happened',
+    producer: 'publisher',
+    order: order.number,
+    ...(isPlaced(order) ? { fact: order.id } : {}),
+  })
+  const caused = ({ id, key, number }: Order): Operation => ({
+    op: 'publish',
+    topic: 'summaries',
+    identity: id,
+    key,
+    outcome: 'happened',
+    producer: 'ledger',
+    order: number,
+  })
+  const effect = (topic: string, group: string, { id }: Order): Operation => ({
+    op: 'effect',
+    topic,
+    group,
+    identity: id,
+    outcome: 'happened',
+  })
+  const told = rows.receipts.map((line): Operation => {
+    const [receipt, id = ''] = line.split(' ') as ['accepted' | 'duplicate', string]
+    const { key = '', number = 0 } = keyOf.get(id) ?? {}
+    return {
+      op: 'publish',
+      topic: 'orders',
+      identity: id,
+      key,
+      outcome: 'happened',
+      receipt,
+      producer: 'publisher',
+      order: number,
+    }
+  })
+  return [
+    { op: 'consumer', topic: 'orders', group: 'ledger' },
+    { op: 'consumer', topic: 'summaries', group: 'board' },
+    ...expected.map(published),
+    ...told,
+    ...rows.placed.map((fact): Operation => ({ op: 'fact', fact })),
+    ...rows.applied.map((order) => effect('orders', 'ledger', order)),
+    ...rows.applied.map(caused),
+    ...rows.heard.map((order) => effect('summaries', 'board', order)),
+    ...totalsOf(rows),
+    { op: 'end', quiet: true },
+  ]
+}
+
+/** Of each key: what the table of totals says, beside the rows it counts. */
+function totalsOf({ applied, totals }: Rows): Operation[] {
+  const rowsOf = Map.groupBy(applied, (order) => order.key)
+  const totalOf = new Map(totals.map((total) => [total.key, total]))
+  return [...new Set([...rowsOf.keys(), ...totalOf.keys()])].map((key) => {
+    const rows = rowsOf.get(key) ?? []
+    const { orders = 0, sum = 0 } = totalOf.get(key) ?? {}
+    return { op: 'snapshot', of: key, state: [orders - rows.length, sum - rows.reduce((total, { number }) => total + number, 0)] }
+  })
+}
+
+const options: CheckOptions = {
+  promises: { conservation: (state) => (String(state) === '0,0' ? undefined : `it is ${state} off the rows it counts`) },
+}
+
+const findings: Readonly<Record<keyof Audit, readonly [CheckerName, topic?: 'orders' | 'summaries']>> = {
+  lost: ['no-loss', 'orders'],
+  appliedTwice: ['no-duplicate-effect', 'orders'],
+  outOfOrder: ['key-order', 'orders'],
+  neverPublished: ['no-phantom', 'orders'],
+  totalsWrong: ['conservation'],
+  unheard: ['no-loss', 'summaries'],
+  heardTwice: ['no-duplicate-effect', 'summaries'],
+  heardOutOfOrder: ['key-order', 'summaries'],
+  heardInVain: ['no-phantom', 'summaries'],
+  placedApart: ['one-transaction', 'orders'],
+  acceptedTwice: ['receipts', 'orders'],
+}
+
 export function auditRows(rows: Rows, expected: readonly Order[]): Audit {
-  const wanted = new Set(expected.map((order) => order.id))
-  const applied = new Set(rows.applied.map((order) => order.id))
-  const heard = new Set(rows.heard.map((order) => order.id))
-  const placed = new Set(rows.placed)
-  const receipts = rows.receipts.map((line) => line.split(' ') as [string, string])
-  const sums = new Map<string, { orders: number; sum: number }>()
-  for (const { key, number } of rows.applied) {
-    const sum = sums.get(key) ?? { orders: 0, sum: 0 }
-    sums.set(key, { orders: sum.orders + 1, sum: sum.sum + number })
+  const history = historyOf(rows, expected)
+  const reading = new Reading(history, options)
+  const idOf = ({ about, evidence }: Violation): string => {
+    const shown = history[evidence[0] ?? -1]
+    return about?.identity ?? (shown?.op === 'snapshot' ? shown.of : '')
   }
-  const totals = new Map(rows.totals.map((row) => [row.key, row]))
-  const wrong = [...new Set([...sums.keys(), ...totals.keys()])].filter(
-    (key) => sums.get(key)?.orders !== totals.get(key)?.orders || sums.get(key)?.sum !== totals.get(key)?.sum,
-  )
-  return {
-    lost: [...wanted].filter((id) => !applied.has(id)),
-    appliedTwice: repeated(rows.applied.map((order) => order.id)),
-    outOfOrder: disordered(rows.applied),
-    neverPublished: [...applied].filter((id) => !wanted.has(id)),
-    totalsWrong: wrong,
-    unheard: [...applied].filter((id) => !heard.has(id)),
-    heardTwice: repeated(rows.heard.map((order) => order.id)),
-    heardOutOfOrder: disordered(rows.heard),
-    placedApart: expected
-      .filter((order) => isPlaced(order) && placed.size > 0 && placed.has(order.id) !== applied.has(order.id))
-      .map((order) => order.id),
-    acknowledgedAndLost: receipts.map(([, id]) => id).filter((id) => !applied.has(id)),
-    acceptedTwice: repeated(receipts.filter(([status]) => status === 'accepted').map(([, id]) => id)),
-  }
+  const found = Object.entries(findings).map(([finding, [checker, topic]]) => {
+    const violations = checkers[checker](reading).filter(({ about }) => about?.topic === topic)
+    return [finding, [...new Set(violations.map(idOf))]]
+  })
+  return Object.fromEntries(found) as Audit
 }
 
 export const audit = (folder: string, expected: readonly Order[]): Audit => auditRows(readRows(folder), expected)
-
-function repeated(ids: readonly string[]): string[] {
-  const seen = new Set<string>()
-  const twice = new Set<string>()
-  for (const id of ids) (seen.has(id) ? twice : seen).add(id)
-  return [...twice]
-}
-
-/** Repeats are judged elsewhere: here only the first of each counts. */
-function disordered(rows: readonly Order[]): string[] {
-  const last = new Map<string, number>()
-  const seen = new Set<string>()
-  return rows
-    .filter(({ id, key, number }) => {
-      if (seen.has(id)) return false
-      seen.add(id)
-      const early = number < (last.get(key) ?? 0)
-      last.set(key, Math.max(number, last.get(key) ?? 0))
-      return early
-    })
-    .map((row) => row.id)
-}

@@ -181,7 +181,7 @@ export function brokenPromises(
 function violations({ plan, audit: judged }: Chain): Partial<Audit> {
   const promised: (keyof Audit)[] =
     plan.semantics === 'at-least-once'
-      ? ['lost', 'outOfOrder', 'neverPublished', 'totalsWrong', 'acknowledgedAndLost', 'acceptedTwice']
+      ? ['lost', 'outOfOrder', 'neverPublished', 'totalsWrong', 'acceptedTwice']
       : plan.semantics === 'at-most-once'
         ? ['appliedTwice', 'outOfOrder', 'neverPublished', 'totalsWrong', 'acceptedTwice']
         : (Object.keys(judged) as (keyof Audit)[])

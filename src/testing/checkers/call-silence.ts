@@ -15,8 +15,8 @@ export function callSilence(history: History | Reading, options?: CheckOptions):
   const found: Violation[] = []
   for (const group of reading.groups('call-silence')) {
     for (const handled of group.handled.values()) {
-      const { message, charges } = handled
-      const [charge] = charges
+      const { message } = handled
+      const charge = handled.charges[0]
       if (charge === undefined || mayBeApplied(handled) || isClosed(handled) || isWithPerson(handled)) continue
       if (reading.isWaiting(message, group.group) === true) continue
       const what = `The outside world did call ${charge.operation.call} for ${named(message)}, group ${group.group} never applied it, and no person is told.`

@@ -31,7 +31,7 @@ function* ofOneGroup(reading: Reading, clocks: Clocks, topics: readonly Group[])
   const lines = new Map<string, Message[]>()
   const must = new Set<Message>()
   for (const each of owed) {
-    if (each.message.erased || mayBeMissing(each)) continue
+    if (each.message.erased !== 'no' || mayBeMissing(each)) continue
     must.add(each.message)
     const { producer } = each.message
     if (producer !== undefined) entry(lines, producer, () => [] as Message[]).push(each.message)

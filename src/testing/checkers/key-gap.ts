@@ -42,7 +42,7 @@ function passedBy(reading: Reading, group: Group): Lanes {
 
 function isExcused(reading: Reading, message: Message, group: Group): boolean {
   const handled = group.handled.get(message)
-  if (message.erased) return true
+  if (message.erased !== 'no') return true
   if (handled === undefined) return false
   return mayBeApplied(handled) || isClosed(handled) || (!reading.holds(group.group) && handled.attention.length > 0)
 }

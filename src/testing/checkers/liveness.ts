@@ -15,7 +15,7 @@ export function liveness(history: History | Reading, options?: CheckOptions): Vi
   const found: Violation[] = []
   for (const group of reading.groups('liveness')) {
     for (const message of reading.owed(group)) {
-      if (message.erased || reading.isWaiting(message, group.group) !== true) continue
+      if (message.erased !== 'no' || reading.isWaiting(message, group.group) !== true) continue
       const handled = group.handled.get(message)
       if (handled !== undefined && (mayBeApplied(handled) || isClosed(handled) || isWithPerson(handled))) continue
       if (reading.mayBeBehind(message, group)) continue

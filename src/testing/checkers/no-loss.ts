@@ -16,7 +16,10 @@ export function noLoss(history: History | Reading, options?: CheckOptions): Viol
   for (const group of reading.groups('no-loss')) {
     for (const message of reading.owed(group)) {
       const handled = group.handled.get(message)
-      if (message.erased || (handled !== undefined && (mayBeApplied(handled) || isClosed(handled) || isWithPerson(handled))))
+      if (
+        message.erased !== 'no' ||
+        (handled !== undefined && (mayBeApplied(handled) || isClosed(handled) || isWithPerson(handled)))
+      )
         continue
       const waiting = reading.isWaiting(message, group.group)
       if (waiting === true || (waiting === undefined && reading.mayBeBehind(message, group))) continue

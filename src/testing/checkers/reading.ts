@@ -19,6 +19,9 @@ import type {
 import type { CheckerName, CheckOptions } from './violation.ts'
 import { ofGroup, waived } from './violation.ts'
 
+/** 'perhaps': an outcome was unknown; then nobody is accused of either. */
+export type Certainty = 'no' | 'perhaps' | 'yes'
+
 /** An operation and its place. */
 export interface At<O extends Operation> {
   readonly index: number
@@ -29,14 +32,16 @@ export interface At<O extends Operation> {
 export interface Message {
   readonly topic: string
   readonly identity: string
-  readonly publishes: At<PublishOperation>[]
+  publishes: readonly At<PublishOperation>[]
   key: string | undefined
   producer: string | undefined
   /** It was published: somebody was told so, or what only its publish can have caused is there. */
   certain: boolean
   /** A publish of it may have happened. */
   possible: boolean
-  erased: boolean
+  erased: Certainty
+  /** The first publish that may have happened. */
+  since: number
   /**
    * Its place among what its producer published lies between these two. A publish with an unknown outcome, repeated later,
    * has its place at the first, at the second or between.
@@ -50,17 +55,17 @@ export interface Handled {
   readonly message: Message
   readonly group: Group
   /** Attempts that committed, in the order of their commits. */
-  readonly happened: At<EffectOperation>[]
+  happened: readonly At<EffectOperation>[]
   /** Attempts that may have committed. */
-  readonly unknown: At<EffectOperation>[]
-  readonly undone: At<EffectOperation>[]
-  readonly inbox: At<InboxOperation>[]
-  readonly attention: At<AttentionOperation>[]
-  readonly requests: At<RequestOperation>[]
-  readonly settled: At<SettleOperation>[]
-  readonly charges: At<ChargeOperation>[]
+  unknown: readonly At<EffectOperation>[]
+  undone: readonly At<EffectOperation>[]
+  inbox: readonly At<InboxOperation>[]
+  attention: readonly At<AttentionOperation>[]
+  requests: readonly At<RequestOperation>[]
+  settled: readonly At<SettleOperation>[]
+  charges: readonly At<ChargeOperation>[]
   /** Discarded or put aside, for all we know. */
-  closed: boolean
+  closed: Certainty
   /** Where a person last sent it on. */
   sentOnAt: number
 }
@@ -143,7 +148,7 @@ export class Reading {
 
   *owed(group: Group): Iterable<Message> {
     for (const message of this.messages.get(group.topic)?.values() ?? []) {
-      if (message.certain && (message.publishes[0]?.index ?? -1) >= group.owedFrom) yield message
+      if (message.certain && message.since >= group.owedFrom) yield message
     }
   }
 
@@ -173,7 +178,8 @@ export class Reading {
       lanes = new Map()
       for (const handled of group.handled.values()) {
         const heldLane = laneOf(handled.message)
-        if (heldLane === undefined || isClosed(handled) || !isWithPerson(handled)) continue
+        if (heldLane === undefined || handled.closed === 'yes' || handled.message.erased === 'yes' || !isWithPerson(handled))
+          continue
         const first = entry(lanes, heldLane, () => new Map<string | undefined, number>())
         const { producer, earliest } = handled.message
         first.set(producer, Math.min(earliest, first.get(producer) ?? earliest))
@@ -198,42 +204,52 @@ export class Reading {
         if (operation.from === 'latest') group.owedFrom = index
         break
       }
-      case 'publish':
-        this.#message(operation).publishes.push({ index, operation })
+      case 'publish': {
+        const message = this.#message(operation)
+        message.publishes = added(message.publishes, { index, operation })
         this.publishedTopics.add(operation.topic)
         break
+      }
       case 'effect': {
         const handled = this.#handled(operation)
-        const at = { index, operation }
-        if (operation.outcome === 'did-not-happen') handled.undone.push(at)
+        if (operation.outcome === 'did-not-happen') handled.undone = added(handled.undone, { index, operation })
         else {
-          if (operation.outcome === 'happened') handled.happened.push(at)
-          else handled.unknown.push(at)
-          entry(handled.group.effects, operation.replica ?? '', () => [] as Applied[]).push({ ...at, handled })
+          const applied = { index, operation, handled }
+          if (operation.outcome === 'happened') handled.happened = added(handled.happened, applied)
+          else handled.unknown = added(handled.unknown, applied)
+          entry(handled.group.effects, operation.replica ?? '', () => [] as Applied[]).push(applied)
         }
         break
       }
       case 'inbox': {
         const handled = this.#handled(operation)
-        handled.inbox.push({ index, operation })
+        handled.inbox = added(handled.inbox, { index, operation })
         handled.group.hasInbox = true
         break
       }
       case 'fact':
         entry(this.facts, operation.fact, () => [] as At<FactOperation>[]).push({ index, operation })
         break
-      case 'request':
-        this.#handled(operation).requests.push({ index, operation })
+      case 'request': {
+        const handled = this.#handled(operation)
+        handled.requests = added(handled.requests, { index, operation })
         break
-      case 'settle':
-        this.#handled(operation).settled.push({ index, operation })
+      }
+      case 'settle': {
+        const handled = this.#handled(operation)
+        handled.settled = added(handled.settled, { index, operation })
         break
-      case 'charge':
-        this.#handled(operation).charges.push({ index, operation })
+      }
+      case 'charge': {
+        const handled = this.#handled(operation)
+        handled.charges = added(handled.charges, { index, operation })
         break
-      case 'attention':
-        this.#handled(operation).attention.push({ index, operation })
+      }
+      case 'attention': {
+        const handled = this.#handled(operation)
+        handled.attention = added(handled.attention, { index, operation })
         break
+      }
       case 'person':
         persons.push({ index, operation })
         break
@@ -255,12 +271,13 @@ export class Reading {
     return entry(ofTopic, identity, () => ({
       topic,
       identity,
-      publishes: [],
+      publishes: none,
       key: undefined,
       producer: undefined,
       certain: false,
       possible: false,
-      erased: false,
+      erased: 'no',
+      since: -1,
       earliest: Number.NEGATIVE_INFINITY,
       latest: Number.POSITIVE_INFINITY,
     }))
@@ -284,15 +301,15 @@ export class Reading {
     return entry(group.handled, message, () => ({
       message,
       group,
-      happened: [],
-      unknown: [],
-      undone: [],
-      inbox: [],
-      attention: [],
-      requests: [],
-      settled: [],
-      charges: [],
-      closed: false,
+      happened: none,
+      unknown: none,
+      undone: none,
+      inbox: none,
+      attention: none,
+      requests: none,
+      settled: none,
+      charges: none,
+      closed: 'no',
       sentOnAt: -1,
     }))
   }
@@ -304,37 +321,51 @@ export class Reading {
     message.key = key
     message.producer = producer
     message.possible = mayHave.length > 0
+    message.since = mayHave[0]?.index ?? -1
     message.certain = known !== undefined || mayHave.some(({ operation: { fact } }) => fact !== undefined && this.facts.has(fact))
     if (producer === undefined) return
     const placeOf = ({ index, operation }: At<PublishOperation>): number => operation.order ?? index
     const own = mayHave.filter(({ operation }) => operation.producer === producer)
-    if (own.length === mayHave.length) message.earliest = own.reduce((least, at) => Math.min(least, placeOf(at)), Infinity)
+    if (own.length > 0 && own.length === mayHave.length)
+      message.earliest = own.reduce((least, at) => Math.min(least, placeOf(at)), Infinity)
     for (const at of own) {
       if (at.operation.outcome === 'happened') message.latest = Math.min(message.latest, placeOf(at))
     }
   }
 
   #judgePersons(persons: readonly At<PersonOperation>[]): void {
-    const erasedKeys = new Map<string, Map<string, number>>()
+    const erasedKeys = new Map<string, Map<string, { readonly until: number; readonly sure: Certainty }>>()
     for (const { index, operation } of persons) {
       const { action, outcome, topic, group, identity, key } = operation
       if (outcome === 'did-not-happen') continue
+      const sure = outcome === 'happened' ? 'yes' : 'perhaps'
       if (action === 'erase') {
-        if (identity !== undefined) this.#message({ topic, identity }).erased = true
-        else if (key !== undefined) entry(erasedKeys, topic, () => new Map<string, number>()).set(key, index)
+        if (identity !== undefined) this.#message({ topic, identity }).erased = sure
+        else if (key !== undefined) entry(erasedKeys, topic, () => new Map()).set(key, { until: index, sure })
       } else if (group !== undefined && identity !== undefined) {
         const handled = this.#handled({ topic, group, identity })
-        if (action === 'discard' || action === 'put-aside') handled.closed = true
-        else if (outcome === 'happened') handled.sentOnAt = index
+        if (action === 'discard' || action === 'put-aside') handled.closed = sure
+        else if (sure === 'yes') handled.sentOnAt = index
       }
     }
     for (const [topic, keys] of erasedKeys) {
       for (const message of this.messages.get(topic)?.values() ?? []) {
-        const until = message.key === undefined ? undefined : keys.get(message.key)
-        if (until !== undefined && (message.publishes[0]?.index ?? -1) < until) message.erased = true
+        const erased = message.key === undefined ? undefined : keys.get(message.key)
+        if (erased === undefined || message.since > erased.until) continue
+        // Repeated after it was erased: perhaps only that one was published.
+        message.erased = (message.publishes.at(-1)?.index ?? -1) < erased.until ? erased.sure : 'perhaps'
       }
     }
   }
+}
+
+/** Most lists stay empty: they share this one. */
+const none: readonly never[] = []
+
+function added<T>(list: readonly T[], one: T): readonly T[] {
+  if (list.length === 0) return [one]
+  ;(list as T[]).push(one)
+  return list
 }
 
 /** A reading may be handed to every checker, so that a history is read once for all of them. */
@@ -344,7 +375,7 @@ export function readingOf(history: History | Reading, options?: CheckOptions): R
 
 /** It will not be applied any more, and nobody is owed it. */
 export function isClosed(handled: Handled): boolean {
-  return handled.closed || handled.message.erased
+  return handled.closed !== 'no' || handled.message.erased !== 'no'
 }
 
 /** A person has it, as far as we know. */

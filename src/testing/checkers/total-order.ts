@@ -84,8 +84,11 @@ class Copy {
     const handled = this.group.handled.get(message)
     if (handled !== undefined && handled.unknown.length > 0) return true
     if (waived[this.#reading.semantics(this.group.group)].includes('key-gap')) return true
-    if ((message.publishes[0]?.index ?? -1) < this.group.owedFrom) return true
-    return message.erased || (handled !== undefined && (isClosed(handled) || mayBeOvertaken(this.#reading, message, this.group)))
+    if (message.since < this.group.owedFrom) return true
+    return (
+      message.erased !== 'no' ||
+      (handled !== undefined && (isClosed(handled) || mayBeOvertaken(this.#reading, message, this.group)))
+    )
   }
 }
 

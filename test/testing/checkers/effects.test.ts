@@ -72,12 +72,17 @@ describe('no loss', () => {
     expect(noLoss([consumer, publish('a'), erase, end])).toEqual([])
     expect(noLoss([consumer, erase, publish('a'), end])).toHaveLength(1)
     expect(noLoss([consumer, publish('a', { key: 'other' }), erase, end])).toHaveLength(1)
+    expect(noLoss([consumer, publish('a', { outcome: 'did-not-happen' }), erase, publish('a'), end])).toHaveLength(1)
+    expect(noLoss([consumer, publish('a', { outcome: 'unknown' }), erase, publish('a'), end])).toEqual([])
   })
 
   test('what waits behind one that a person has is not lost; what is before it is', () => {
     const history = [consumer, publish('a'), publish('b'), publish('c'), attention('b'), end]
     expect(noLoss(history).map(({ about }) => about)).toEqual([inGroup('a')])
     expect(noLoss(history, { promises: { onExhausted: 'skip' } }).map(({ about }) => about)).toEqual([inGroup('a'), inGroup('c')])
+    const perhaps = { outcome: 'unknown' } as const
+    expect(noLoss([consumer, publish('a'), publish('b'), attention('a'), person('discard', 'a', perhaps), end])).toEqual([])
+    expect(noLoss([consumer, publish('a'), publish('b'), attention('a'), person('discard', 'a'), end])).toHaveLength(1)
     const otherKey = [consumer, publish('a'), publish('b', { key: 'other' }), attention('a'), end]
     expect(noLoss(otherKey).map(({ about }) => about)).toEqual([inGroup('b')])
     expect(noLoss(otherKey, { promises: { order: 'total' } })).toEqual([])

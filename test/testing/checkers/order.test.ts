@@ -48,6 +48,12 @@ describe('order of a key', () => {
     ).toHaveLength(1)
   })
 
+  test("what was applied without a publish is a phantom, and in nobody's order", () => {
+    const refused = [publish('a', { outcome: 'did-not-happen' }), ...abc.slice(1), effect('a'), effect('b'), effect('c')]
+    expect(keyOrder(refused)).toEqual([])
+    expect(keyOrder([...abc, effect('x'), effect('a'), effect('b')])).toEqual([])
+  })
+
   test('repeats and unknown effects are no disorder', () => {
     expect(keyOrder([...abc, effect('a'), effect('b'), effect('a')])).toEqual([])
     expect(keyOrder([...abc, effect('b', { outcome: 'unknown' }), effect('a'), effect('b')])).toEqual([])
