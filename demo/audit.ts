@@ -1,7 +1,9 @@
 /**
- * The judge. Pure functions over rows of the demo's own tables: what was sent, what was written by handlers, and the
- * running totals. Nothing here knows Onefold or reads one of its tables.
+ * The judge. Pure functions over rows of the demo's own tables: what was sent, what was written by handlers, and the running
+ * totals. They are told as a history to the checkers of onefold/testing; nothing here reads one of Onefold's tables.
  */
+import type { CheckerName, CheckOptions, Operation } from '../src/testing/index.ts'
+import { checkers, Reading } from '../src/testing/index.ts'
 
 /** One message that was sent, in the order of sending. */
 export interface Sent {
@@ -50,66 +52,89 @@ export function auditEffects(
   applied: readonly Applied[],
   totals: readonly Total[],
 ): Findings {
-  const sentById = new Map(sent.map((each) => [each.delivery, each]))
-  const seen = new Set<string>()
-  const newest = new Map<string, Applied>()
-  const wrong = new Map<string, string>()
-  const first = new Map<string, string>()
-  const note = (kind: string, sentence: string): void => {
-    if (!first.has(kind)) first.set(kind, `${what}: ${sentence}`)
+  const history: readonly Operation[] = [
+    { op: 'consumer', topic: what, group: what },
+    ...sent.map((each) => published(what, each)),
+    ...applied.map((row): Operation => ({ op: 'effect', topic: what, group: what, identity: nameOf(row), outcome: 'happened' })),
+    ...runningCounts(applied),
+    ...finalTotals(sent, totals),
+    { op: 'end', quiet: true },
+  ]
+  const reading = new Reading(history, options)
+  const examples: string[] = []
+  /** What each violation is about: a delivery or, where a snapshot shows it, a repository. */
+  const found = (checker: CheckerName, sentence: string): readonly string[] => {
+    const violations = checkers[checker](reading)
+    const [first] = violations
+    if (first !== undefined)
+      examples.push(`${what}: ${first.about ? `delivery ${first.about.identity} ${sentence}` : first.what}`)
+    return violations.map(({ about, evidence: [index = -1] }) => {
+      const shown = history[index]
+      return about?.identity ?? (shown?.op === 'snapshot' ? shown.of : '')
+    })
   }
-  let appliedTwice = 0
-  let foreign = 0
-  let keyOrderViolations = 0
-  for (const row of applied) {
-    const original = sentById.get(row.delivery)
-    if (original?.repository !== row.repository || original.n !== row.n || original.amount !== row.amount) {
-      foreign++
-      note('foreign', `a row of delivery ${row.delivery} is not what was sent`)
-      continue
-    }
-    if (row.countAfter !== row.n && !wrong.has(row.repository)) {
-      wrong.set(row.repository, `${row.repository} counted ${row.countAfter} at its event number ${row.n}`)
-    }
-    if (seen.has(row.delivery)) {
-      appliedTwice++
-      note('twice', `delivery ${row.delivery} (${row.repository} number ${row.n}) was applied again`)
-      continue
-    }
-    seen.add(row.delivery)
-    const before = newest.get(row.repository)
-    if (before !== undefined && before.n > row.n) {
-      keyOrderViolations++
-      note('order', `${row.repository} number ${row.n} was applied after number ${before.n}`)
-    } else {
-      newest.set(row.repository, row)
-    }
+  return {
+    foreign: found('no-phantom', 'has a row and is not what was sent').length,
+    appliedTwice: found('no-duplicate-effect', 'was applied again').length,
+    keyOrderViolations: found('key-order', 'was applied after a later one').length,
+    lost: found('no-loss', 'was never applied').length,
+    totalsWrong: new Set(found('conservation', '')).size,
+    examples,
   }
-  const lost = sent.filter(({ delivery }) => !seen.has(delivery))
-  if (lost[0] !== undefined)
-    note('lost', `delivery ${lost[0].delivery} (${lost[0].repository} number ${lost[0].n}) was never applied`)
-  for (const [repository, sentence] of wrongTotals(sent, totals)) if (!wrong.has(repository)) wrong.set(repository, sentence)
-  for (const sentence of wrong.values()) note('totals', sentence)
-  return { lost: lost.length, appliedTwice, foreign, keyOrderViolations, totalsWrong: wrong.size, examples: [...first.values()] }
 }
 
-function* wrongTotals(sent: readonly Sent[], totals: readonly Total[]): Iterable<[string, string]> {
-  const expected = new Map<string, { count: number; amount: number }>()
+/** A row with other content than was sent has another name, and nobody sent that. */
+function nameOf({ delivery, repository, n, amount }: Sent): string {
+  return `${delivery} (${repository} number ${n}, amount ${amount})`
+}
+
+function published(topic: string, each: Sent): Operation {
+  const { repository: key, n: order } = each
+  return { op: 'publish', topic, identity: nameOf(each), key, outcome: 'happened', producer: 'sender', order }
+}
+
+/** Numbers that a repository showed, and what they should have been. */
+interface Standing {
+  readonly is: number[]
+  readonly right: number[]
+}
+
+const options: CheckOptions = {
+  promises: {
+    conservation: (state) => {
+      const { is, right } = state as Standing
+      const wrong = right.findIndex((number, index) => number !== is[index])
+      return wrong < 0 ? undefined : `it stood at ${is[wrong]} where ${right[wrong]} is right`
+    },
+  },
+}
+
+function snapshot(repository: string, state: Standing): Operation {
+  return { op: 'snapshot', of: repository, state }
+}
+
+/** What each handler counted after its own update: the number of its own message. */
+function runningCounts(applied: readonly Applied[]): Operation[] {
+  const counts = new Map<string, Standing>()
+  for (const { repository, countAfter, n } of applied) {
+    const { is, right } = counts.get(repository) ?? { is: [], right: [] }
+    is.push(countAfter)
+    right.push(n)
+    counts.set(repository, { is, right })
+  }
+  return [...counts].map(([repository, state]) => snapshot(repository, state))
+}
+
+function finalTotals(sent: readonly Sent[], totals: readonly Total[]): Operation[] {
+  const right = new Map<string, number[]>()
   for (const { repository, amount } of sent) {
-    const sum = expected.get(repository) ?? { count: 0, amount: 0 }
-    expected.set(repository, { count: sum.count + 1, amount: sum.amount + amount })
+    const [count = 0, sum = 0] = right.get(repository) ?? []
+    right.set(repository, [count + 1, sum + amount])
   }
-  const found = new Map(totals.map((total) => [total.repository, total]))
-  for (const repository of new Set([...expected.keys(), ...found.keys()])) {
-    const right = expected.get(repository) ?? { count: 0, amount: 0 }
-    const is = found.get(repository) ?? { count: 0, amount: 0 }
-    if (right.count !== is.count || right.amount !== is.amount) {
-      yield [
-        repository,
-        `${repository} stands at ${is.count} events, sum ${is.amount}; sent were ${right.count}, sum ${right.amount}`,
-      ]
-    }
-  }
+  const is = new Map(totals.map(({ repository, count, amount }) => [repository, [count, amount]]))
+  return [...new Set([...right.keys(), ...is.keys()])].map((repository) =>
+    snapshot(repository, { is: is.get(repository) ?? [0, 0], right: right.get(repository) ?? [0, 0] }),
+  )
 }
 
 export function addFindings(all: readonly Findings[]): Findings {

@@ -31,7 +31,7 @@ describe("the demo's judge", () => {
   test('a message without a row is lost, and named', () => {
     const findings = audit(rows.filter(({ delivery }) => delivery !== 'd4'))
     expect(findings).toMatchObject({ ...clean, lost: 1 })
-    expect(findings.examples).toEqual(['events: delivery d4 (a number 3) was never applied'])
+    expect(findings.examples).toEqual(['events: delivery d4 (a number 3, amount 7) was never applied'])
     expect(isClean(findings)).toBe(false)
   })
 
