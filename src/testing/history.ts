@@ -131,7 +131,7 @@ export interface RequestOperation extends MessageOfGroup {
   readonly outcome: OperationOutcome
   readonly round?: number
   readonly worker?: string
-  /** When it arrived and when it was answered, by one clock: shows requests of one key that overlap. */
+  /** When it arrived and, if it was, when it was answered, by one clock: shows requests of one key that overlap. */
   readonly beganMs?: number
   readonly endedMs?: number
 }

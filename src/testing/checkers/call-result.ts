@@ -22,7 +22,8 @@ export function callResult(history: History | Reading, options?: CheckOptions): 
       for (const { index, operation } of handled.happened) {
         for (const [call, id] of Object.entries(operation.calls ?? {})) {
           const charge = ledger.get(call)?.get(id)
-          if (charge?.of === handled || !ledger.has(call)) continue
+          const known = ledger.has(call) || reading.options.promises?.calls?.[call]?.ledgerKnown === true
+          if (charge?.of === handled || !known) continue
           const why = charge === undefined ? 'the outside world knows nothing of' : `belongs to ${charge.of.message.identity}`
           const what = `Group ${group.group} applied ${named(handled.message)} with an answer to call ${call} (${id}) that ${why}.`
           found.push(violation('call-result', what, [charge?.index ?? -1, index], aboutGroup(handled.message, group)))

@@ -31,3 +31,14 @@ export function unresolved({ requests, settled }: CallSeen): At<RequestOperation
   }
   return requests.findLast(({ index, operation }) => !known.has(operation.token) && index > (deniedAt.get(operation.token) ?? -1))
 }
+
+/** Whether it was known, before a place in the history, that nothing happened under a token: the other side said no, or a settlement did. */
+export function refusedFrom({ requests, settled }: CallSeen): (token: string, before: number) => boolean {
+  const from = new Map<string, number>()
+  const note = (token: string, index: number): void => {
+    from.set(token, Math.min(index, from.get(token) ?? index))
+  }
+  for (const { index, operation } of requests) if (operation.outcome === 'did-not-happen') note(operation.token, index)
+  for (const { index, operation } of settled) if (operation.as !== 'happened') note(operation.token, index)
+  return (token, before) => (from.get(token) ?? before) < before
+}

@@ -6,7 +6,8 @@ import { violation } from './violation.ts'
 
 /**
  * Calls keep the order of their key: nothing is asked for on behalf of a message after a later one of its key, nor, where times
- * are told, while a request for another one is still being answered. One violation for each message.
+ * are told, while a request for another one is still being answered. A request under a token that was answered before may be
+ * a zombie's and is not judged. One violation for each message.
  */
 export function callTurn(history: History | Reading, options?: CheckOptions): Violation[] {
   const reading = readingOf(history, options)
@@ -17,7 +18,13 @@ export function callTurn(history: History | Reading, options?: CheckOptions): Vi
     for (const handled of group.handled.values()) {
       const lane = reading.lane(handled.message, group.group)
       if (lane === undefined) continue
-      for (const at of handled.requests) entry(lanes, lane, () => [] as Asked[]).push({ ...at, handled })
+      const answered = new Set<string>()
+      for (const at of handled.requests) {
+        const { call, token, outcome } = at.operation
+        const request = JSON.stringify([call, token])
+        if (!answered.has(request)) entry(lanes, lane, () => [] as Asked[]).push({ ...at, handled })
+        if (outcome !== 'unknown') answered.add(request)
+      }
     }
     for (const asked of lanes.values()) {
       const accused = new Set<Message>()
@@ -42,7 +49,7 @@ function* outOfTurn(asked: readonly Asked[]): Iterable<{ readonly what: string; 
   let answered: Asked | undefined
   for (const at of asked) {
     const { message } = at.handled
-    const { call, beganMs, endedMs, outcome } = at.operation
+    const { call, beganMs, endedMs } = at.operation
     const name = `Call ${call} for ${named(message)}`
     if (message.producer !== undefined) {
       const before = furthest.get(message.producer)
@@ -69,8 +76,7 @@ function* outOfTurn(asked: readonly Asked[]): Iterable<{ readonly what: string; 
         at,
       }
     }
-    // One without an answer may look as if it took until its client went away.
-    if (outcome !== 'unknown' && endedMs !== undefined && endedMs > (until ?? Number.NEGATIVE_INFINITY)) answered = at
+    if (endedMs !== undefined && endedMs > (until ?? Number.NEGATIVE_INFINITY)) answered = at
   }
 }
 

@@ -1,8 +1,10 @@
 import type { History } from '../history.ts'
 import { attention } from './attention.ts'
+import { callRepeat } from './call-repeat.ts'
 import { callResult } from './call-result.ts'
 import { callSilence } from './call-silence.ts'
 import { callToken } from './call-token.ts'
+import { callTokenShared } from './call-token-shared.ts'
 import { callTurn } from './call-turn.ts'
 import { causalOrder } from './causal-order.ts'
 import { chargedOnce } from './charged-once.ts'
@@ -45,6 +47,8 @@ export const checkers: Readonly<Record<CheckerName, Checker>> = {
   attention,
   'charged-once': chargedOnce,
   'call-token': callToken,
+  'call-token-shared': callTokenShared,
+  'call-repeat': callRepeat,
   'call-turn': callTurn,
   'call-result': callResult,
   'call-silence': callSilence,

@@ -21,6 +21,8 @@ export const checkerNames = [
   'attention',
   'charged-once',
   'call-token',
+  'call-token-shared',
+  'call-repeat',
   'call-turn',
   'call-result',
   'call-silence',
@@ -43,10 +45,12 @@ export interface Violation {
 export type PerGroup<T extends string> = T | Readonly<Record<string, T>>
 
 export interface CallPromise {
-  /** 'ask-person': never asked for again by itself while its outcome is unknown. */
+  /** 'ask-person': never asked for again by itself while its outcome is unknown (`callRepeat`). */
   readonly rule: CallRule
   /** Default true. False where the rule is 'repeat' and the other side does not honour tokens. */
   readonly chargedOnce?: boolean
+  /** The outside world's whole ledger is in the history, and be it empty. Default: known by its charges. */
+  readonly ledgerKnown?: boolean
 }
 
 export interface Promises {

@@ -1,6 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import type { CheckOptions, Operation } from '../../../src/testing/index.ts'
-import { callResult, callSilence, callToken, callTurn, chargedOnce, honestUnknowns } from '../../../src/testing/index.ts'
+import {
+  callRepeat,
+  callResult,
+  callSilence,
+  callToken,
+  callTokenShared,
+  callTurn,
+  chargedOnce,
+  honestUnknowns,
+} from '../../../src/testing/index.ts'
 import {
   attention,
   charge,
@@ -57,16 +66,19 @@ describe('tokens', () => {
 
   test('finds one token for two messages', () => {
     const same = { token: 'same' }
-    expect(callToken([request('a', same), request('b', same)])).toMatchObject([{ evidence: [0, 1], about: inGroup('b') }])
-    expect(callToken([request('a', same), request('b', { ...same, call: 'mail' })])).toEqual([])
+    expect(callTokenShared([request('a', same), request('b', same)])).toMatchObject([{ evidence: [0, 1], about: inGroup('b') }])
+    expect(callTokenShared([request('a', same), request('b', { ...same, call: 'mail' }), request('a', same)])).toEqual([])
   })
 
   test("finds a second request where the rule is 'ask-person'", () => {
     const asks: CheckOptions = { promises: { calls: { pay: { rule: 'ask-person' } } } }
-    expect(callToken([request('a', unknown), request('a')], asks)).toMatchObject([{ evidence: [0, 1] }])
-    expect(callToken([request('a', unknown), fresh], asks), 'accused once').toHaveLength(1)
-    expect(callToken([request('a', unknown), settle('a', 'did-not-happen'), request('a')], asks)).toEqual([])
-    expect(callToken([request('a', refused), fresh], asks)).toEqual([])
+    expect(callRepeat([request('a', unknown), request('a')], asks)).toMatchObject([{ evidence: [0, 1] }])
+    expect(callRepeat([request('a', unknown), fresh], asks)).toHaveLength(1)
+    expect(callRepeat([request('a'), request('a')], asks)).toHaveLength(1)
+    expect(callRepeat([request('a', unknown), settle('a', 'did-not-happen'), request('a')], asks)).toEqual([])
+    expect(callRepeat([request('a', unknown), settle('a', 'happened'), request('a')], asks)).toHaveLength(1)
+    expect(callRepeat([request('a', refused), fresh], asks)).toEqual([])
+    expect(callRepeat([request('a', unknown), request('a')])).toEqual([])
   })
 })
 
@@ -85,8 +97,19 @@ describe('turns of calls', () => {
     const soon = request('b', { beganMs: 5, endedMs: 6 })
     expect(callTurn([...published, slow, soon])).toMatchObject([{ evidence: [0, 1, 2, 3], about: inGroup('b') }])
     expect(callTurn([...published, slow, { ...soon, beganMs: 11 }])).toEqual([])
-    expect(callTurn([...published, { ...slow, outcome: 'unknown' }, soon]), 'nobody knows until when').toEqual([])
+    const { endedMs: _, ...lost } = slow
+    expect(callTurn([...published, lost, soon]), 'never answered').toEqual([])
     expect(callTurn([...published, slow, request('a', { beganMs: 5, endedMs: 6 })]), 'the same message').toEqual([])
+  })
+
+  test('a request under a token that was answered before may be of a zombie that woke up', () => {
+    expect(callTurn([...published, request('a'), request('b'), request('a', unknown)])).toEqual([])
+    expect(callTurn([...published, request('a', unknown), request('b'), request('a')])).toHaveLength(1)
+    expect(callTurn([...published, request('a'), request('b'), request('a', { token: 'new' })])).toHaveLength(1)
+    const times = { beganMs: 5, endedMs: 10 }
+    expect(callTurn([...published, request('a', { beganMs: 0, endedMs: 1 }), request('a', times), request('b', times)])).toEqual(
+      [],
+    )
   })
 
   test("with 'skip' the next ones do not wait for one that is with a person", () => {
@@ -102,7 +125,9 @@ describe('answers of calls', () => {
     expect(callResult([...history, effect('a', { calls: { pay: 'charge of b' } })])).toMatchObject([{ evidence: [1, 2] }])
     expect(callResult([...history, effect('a', { calls: { pay: 'made up' } })])).toMatchObject([{ evidence: [2] }])
     expect(callResult([...history, effect('a', { calls: { pay: 'charge of a' } }), effect('b')])).toEqual([])
-    expect(callResult([effect('a', { calls: { pay: 'charge of a' } })]), 'there is no ledger').toEqual([])
+    const nobodys = [effect('a', { calls: { pay: 'charge of a' } })]
+    expect(callResult(nobodys), 'there is no ledger').toEqual([])
+    expect(callResult(nobodys, { promises: { calls: { pay: { rule: 'repeat', ledgerKnown: true } } } })).toHaveLength(1)
     expect(callResult([...history, effect('a', { outcome: 'did-not-happen', calls: { pay: 'made up' } })])).toEqual([])
   })
 })

@@ -381,6 +381,13 @@ export const corruptions: Readonly<Record<string, Corruption>> = {
     )
     return victim && found(history.with(victim.index, { ...victim.operation, token: 'fresh' }), 'call-token')
   },
+  'asked for again': (history, _, pick) => {
+    const facts = new Facts(history)
+    const victim = pick(
+      facts.all('request').filter(({ operation }) => operation.call === 'sms' && operation.outcome === 'unknown'),
+    )
+    return victim && found(inserted(history, victim.index + 1, victim.operation), 'call-repeat')
+  },
   'one token for two': (history, _, pick) => {
     const facts = new Facts(history)
     const victim = pick(facts.all('request'))
@@ -393,7 +400,7 @@ export const corruptions: Readonly<Record<string, Corruption>> = {
             ({ operation }) => operation.identity !== victim.operation.identity && operation.call === victim.operation.call,
           ),
       )
-    return other && found(history.with(victim.index, { ...victim.operation, token: other.operation.token }), 'call-token')
+    return other && found(history.with(victim.index, { ...victim.operation, token: other.operation.token }), 'call-token-shared')
   },
   'a call out of its turn': (history, shape, pick) => {
     const facts = new Facts(history)
