@@ -1,0 +1,116 @@
+/** What is known of an arena, as a history: its publishers' answers, the workload's own tables, and the provider's ledger. */
+import { DatabaseSync } from 'node:sqlite'
+import type { AttentionItem } from '../src/index.ts'
+import type { Operation, OperationOutcome, SnapshotOperation } from '../src/testing/index.ts'
+import type { AppliedRow } from '../test/support/call-audit.ts'
+import type { Ledger } from '../test/support/payment-ledger.ts'
+import type { Order } from '../test/support/torture-workload.ts'
+import { appFile, isPlaced } from '../test/support/torture-workload.ts'
+import type { Publications } from './publications.ts'
+
+export interface Rows {
+  readonly applied: readonly (Order & { readonly attempt: number })[]
+  readonly heard: readonly Order[]
+  readonly paid: readonly AppliedRow[]
+  readonly placed: readonly { readonly id: string }[]
+  readonly totals: readonly { readonly key: string; readonly orders: number; readonly sum: number }[]
+}
+
+export function readRows(folder: string): Rows {
+  const database = new DatabaseSync(appFile(folder), { timeout: 10_000 })
+  try {
+    const all = <R>(sql: string): R[] => database.prepare(sql).all() as R[]
+    return {
+      applied: all('select id, key, number, attempt from applied order by row'),
+      heard: all('select id, key, number from heard order by row'),
+      paid: all('select id, key, number, charge, attempt from paid order by row'),
+      placed: all('select id from placed'),
+      totals: all('select key, orders, sum from total'),
+    }
+  } finally {
+    database.close()
+  }
+}
+
+export interface Known {
+  readonly publications: Publications
+  readonly rows: Rows
+  /** Undefined: nobody was to be charged, and nothing to be heard. */
+  readonly ledger: Ledger | undefined
+  readonly attention: readonly AttentionItem[]
+}
+
+export function historyOf({ publications, rows, ledger, attention }: Known): Operation[] {
+  const orders = { topic: 'orders' } as const
+  const applied = { ...orders, group: 'ledger' } as const
+  const paid = { ...orders, group: 'billing' } as const
+  const heard = { topic: 'summaries', group: 'board' } as const
+  const consumers = ledger === undefined ? [applied] : [applied, paid, heard]
+  const history: Operation[] = consumers.map((consumer) => ({ op: 'consumer', ...consumer }))
+
+  for (const { publisher, order, outcome, receipt } of publications.tries) {
+    const { id, key } = order
+    history.push({
+      op: 'publish',
+      ...orders,
+      identity: id,
+      key,
+      producer: `publisher ${publisher}`,
+      outcome,
+      ...(receipt === undefined ? {} : { receipt }),
+      ...(isPlaced(order) ? { fact: id } : {}),
+    })
+  }
+  for (const { id } of rows.placed) history.push({ op: 'fact', fact: id })
+  for (const { id, key, attempt } of rows.applied) {
+    const emits = ledger === undefined ? {} : { emits: [{ topic: heard.topic, identity: id }] }
+    history.push({ op: 'effect', ...applied, identity: id, outcome: 'happened', attempt, ...emits })
+    // A summary goes by its order's id: were one order to cause two, both would be heard.
+    if (ledger === undefined) continue
+    history.push({
+      op: 'publish',
+      topic: heard.topic,
+      identity: id,
+      key,
+      producer: applied.group,
+      outcome: 'happened',
+      cause: { ...applied, identity: id },
+    })
+  }
+  for (const { id } of rows.heard) history.push({ op: 'effect', ...heard, identity: id, outcome: 'happened' })
+  for (const { reference, token, status } of ledger?.requests ?? []) {
+    history.push({ op: 'request', ...paid, identity: reference, call: 'charge', token, outcome: outcomeOf(status) })
+  }
+  for (const { id, reference, token } of ledger?.charges ?? []) {
+    history.push({ op: 'charge', ...paid, identity: reference, call: 'charge', token, id })
+  }
+  for (const { id, charge, attempt } of rows.paid) {
+    const calls = charge === null ? {} : { calls: { charge } }
+    history.push({ op: 'effect', ...paid, identity: id, outcome: 'happened', attempt, ...calls })
+  }
+  for (const { topic, group, kind, envelope } of attention) {
+    history.push({ op: 'attention', topic, group, identity: envelope.id, kind })
+  }
+  history.push({ op: 'snapshot', of: 'totals', state: { totals: rows.totals, applied: rows.applied } })
+  history.push({ op: 'end', quiet: true })
+  return history
+}
+
+/** A provider that says 402 or 503 means it of every request under that token, or has not looked at it. */
+function outcomeOf(status: number | undefined): OperationOutcome {
+  if (status === 200) return 'happened'
+  return status === 402 || status === 503 ? 'did-not-happen' : 'unknown'
+}
+
+/** The total of every key is that of the orders that were applied. */
+export function totalsAreRight(state: unknown, _snapshot: SnapshotOperation): string | undefined {
+  const { totals, applied } = state as Pick<Rows, 'totals' | 'applied'>
+  const sums = new Map<string, { orders: number; sum: number }>()
+  for (const { key, number } of applied) {
+    const { orders, sum } = sums.get(key) ?? { orders: 0, sum: 0 }
+    sums.set(key, { orders: orders + 1, sum: sum + number })
+  }
+  const wrong = totals.filter(({ key, orders, sum }) => sums.get(key)?.orders !== orders || sums.get(key)?.sum !== sum)
+  if (wrong.length === 0 && totals.length === sums.size) return undefined
+  return `the totals of ${wrong.length} keys (${wrong.slice(0, 3).map(({ key }) => key)}) are not those of the orders applied`
+}

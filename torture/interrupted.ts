@@ -1,0 +1,2 @@
+/** The person at the terminal has had enough. */
+export class Interrupted extends Error {}
