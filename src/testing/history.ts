@@ -124,11 +124,13 @@ export interface RequestOperation extends MessageOfGroup {
   readonly op: 'request'
   readonly call: string
   readonly token: string
-  /**
-   * happened: answered yes · did-not-happen: the other side said no, and means it of every request under this token · unknown:
-   * no answer, or one that says nothing.
-   */
+  /** happened: answered yes · did-not-happen: answered no · unknown: no answer, or one that says nothing. */
   readonly outcome: OperationOutcome
+  /**
+   * What a no speaks of. 'token' (default): nothing happened under this token ("declined") · 'request': this request did nothing,
+   * and earlier ones may have ("busy").
+   */
+  readonly refuses?: 'token' | 'request'
   readonly round?: number
   readonly worker?: string
   /** When it arrived and, if it was, when it was answered, by one clock: shows requests of one key that overlap. */

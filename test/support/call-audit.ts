@@ -1,7 +1,9 @@
 /**
- * Judges what became of external calls by the provider's ledger, the user's own table and the attention list: never by
- * Onefold's journal.
+ * Judges what became of external calls by the provider's ledger, the user's own table and the attention list, told as a history
+ * to the public checkers: never by Onefold's journal.
  */
+import type { CheckerName, CheckOptions, History, Operation, OperationOutcome } from '../../src/testing/index.ts'
+import { checkers, Reading } from '../../src/testing/index.ts'
 import type { Ledger, LedgerRequest } from './payment-ledger.ts'
 
 /** One message: `key-number` of its key. */
@@ -62,78 +64,82 @@ export const clean: CallAudit = {
   askedOutOfTurn: [],
 }
 
-export function auditCalls({ orders, ledger, applied, attention }: CallHistory): CallAudit {
-  const wanted = new Map(orders.map((order) => [order.id, order]))
-  const done = new Set(applied.map((row) => row.id))
-  const withPerson = new Set(attention)
-  const charged = Map.groupBy(ledger.charges, (charge) => charge.reference)
-  const charges = new Map(ledger.charges.map((charge) => [charge.id, charge]))
-  const requests = Map.groupBy(ledger.requests, (request) => request.reference)
-  const tokens = Map.groupBy(ledger.requests, (request) => request.token)
-  const behind = new Map<string, number>()
-  for (const id of attention) {
-    const { key, number } = wanted.get(id) ?? { key: '', number: 0 }
-    behind.set(key, Math.min(number, behind.get(key) ?? number))
-  }
-  const isBehind = ({ key, number }: Order): boolean => number > (behind.get(key) ?? number)
-  const isRefused = (request: LedgerRequest): boolean =>
-    ledger.voided.includes(request.token) || request.status === 402 || request.status === 503
-  const some = (test: (ofOne: readonly LedgerRequest[]) => boolean): string[] =>
-    [...requests].filter(([, ofOne]) => test(ofOne)).map(([reference]) => reference)
-  return {
-    lost: orders.filter((order) => !done.has(order.id) && !withPerson.has(order.id) && !isBehind(order)).map(({ id }) => id),
-    appliedTwice: repeated(applied.map((row) => row.id)),
-    outOfOrder: early(applied).map(({ id }) => id),
-    neverPublished: [...done, ...requests.keys(), ...attention].filter((id) => !wanted.has(id)),
-    appliedAndInAttention: attention.filter((id) => done.has(id)),
-    appliedWithoutCharge: applied
-      .filter(({ id, charge }) => charge !== null && charges.get(charge)?.reference !== id)
-      .map(({ id }) => id),
-    chargedTwice: [...charged].filter(([, ofOne]) => ofOne.length > 1).map(([reference]) => reference),
-    chargedInSilence: [...charged.keys()].filter((id) => !done.has(id) && !withPerson.has(id)),
-    askedAgain: some((ofOne) => ofOne.slice(0, -1).some((request) => !isRefused(request))),
-    freshToken: some((ofOne) =>
-      ofOne.some(({ token }, index) => {
-        const before = ofOne.slice(0, index)
-        if (index === 0 || before.some((request) => request.token === token)) return false
-        const last = before.at(-1)?.token
-        return !before.some((request) => request.token === last && isRefused(request))
+const findings: Readonly<Record<keyof CallAudit, CheckerName>> = {
+  lost: 'no-loss',
+  appliedTwice: 'no-duplicate-effect',
+  outOfOrder: 'key-order',
+  neverPublished: 'no-phantom',
+  appliedAndInAttention: 'attention',
+  appliedWithoutCharge: 'call-result',
+  chargedTwice: 'charged-once',
+  chargedInSilence: 'call-silence',
+  askedAgain: 'call-repeat',
+  freshToken: 'call-token',
+  tokenMisused: 'call-token-shared',
+  askedOutOfTurn: 'call-turn',
+}
+
+/** Judged by the strictest rule; `violations` is told what was not promised. */
+const options: CheckOptions = { promises: { calls: { charge: { rule: 'ask-person', ledgerKnown: true } } } }
+
+export function auditCalls(history: CallHistory): CallAudit {
+  const reading = new Reading(historyOf(history), options)
+  const found = Object.entries(findings).map(([finding, checker]) => [
+    finding,
+    [...new Set(checkers[checker](reading).map(({ about }) => about?.identity ?? ''))],
+  ])
+  const judged = Object.fromEntries(found) as CallAudit
+  // The provider itself compares what it is asked for under one token.
+  const refusedForBody = history.ledger.requests.filter(({ status }) => status === 422).map(({ reference }) => reference)
+  return { ...judged, tokenMisused: [...new Set([...judged.tokenMisused, ...refusedForBody])] }
+}
+
+function historyOf({ orders, ledger, applied, attention }: CallHistory): History {
+  const of = (identity: string) => ({ topic: 'orders', group: 'billing', identity })
+  const call = 'charge'
+  return [
+    { op: 'consumer', topic: 'orders', group: 'billing' },
+    ...orders.map(
+      ({ id, key, number }): Operation => ({
+        op: 'publish',
+        topic: 'orders',
+        identity: id,
+        key,
+        outcome: 'happened',
+        producer: 'shop',
+        order: number,
       }),
     ),
-    tokenMisused: [...tokens.values()]
-      .filter(
-        (ofOne) => new Set(ofOne.map((request) => request.reference)).size > 1 || ofOne.some(({ status }) => status === 422),
-      )
-      .flatMap((ofOne) => ofOne.map((request) => request.reference)),
-    askedOutOfTurn: outOfTurn(ledger.requests, wanted),
-  }
+    // A token is void for ever, whenever that was noted.
+    ...ledger.requests
+      .filter(({ token }) => ledger.voided.includes(token))
+      .map(({ reference, token }): Operation => ({ op: 'settle', ...of(reference), call, token, as: 'voided' })),
+    ...ledger.requests.map((request): Operation => {
+      const { reference, token, status, arrivedMs, endedMs } = request
+      const times = status === undefined || endedMs === undefined ? { beganMs: arrivedMs } : { beganMs: arrivedMs, endedMs }
+      // Busy: what was asked for before under this token may have happened.
+      const busy = status === 503 ? ({ refuses: 'request' } as const) : {}
+      return { op: 'request', ...of(reference), call, token, outcome: outcomeOf(request), ...busy, ...times }
+    }),
+    ...ledger.charges.map(({ id, reference, token }): Operation => ({ op: 'charge', ...of(reference), call, token, id })),
+    ...applied.map(
+      ({ id, charge, attempt }): Operation => ({
+        op: 'effect',
+        ...of(id),
+        outcome: 'happened',
+        attempt,
+        ...(charge === null ? {} : { calls: { charge } }),
+      }),
+    ),
+    ...attention.map((id): Operation => ({ op: 'attention', ...of(id), kind: 'unknown-outcome' })),
+    { op: 'end', quiet: true },
+  ]
 }
 
-function repeated(ids: readonly string[]): string[] {
-  return [...Map.groupBy(ids, (id) => id)].filter(([, same]) => same.length > 1).map(([id]) => id)
-}
-
-/** Those that come after a later one of their key. */
-function early(rows: readonly Order[]): Order[] {
-  const last = new Map<string, number>()
-  return rows.filter(({ key, number }) => {
-    const before = number < (last.get(key) ?? 0)
-    last.set(key, Math.max(number, last.get(key) ?? 0))
-    return before
-  })
-}
-
-/** Of one key: asked for after a later one, or while an earlier one was still being answered. */
-function outOfTurn(requests: readonly LedgerRequest[], orders: ReadonlyMap<string, Order>): string[] {
-  const found = new Set(early(requests.flatMap(({ reference }) => orders.get(reference) ?? [])).map(({ id }) => id))
-  for (const ofKey of Map.groupBy(requests, (request) => request.key).values()) {
-    let answered = { reference: '', untilMs: 0 }
-    for (const { reference, arrivedMs, endedMs, status } of ofKey) {
-      if (reference !== answered.reference && arrivedMs < answered.untilMs) found.add(reference)
-      if (status !== undefined && endedMs !== undefined) answered = { reference, untilMs: Math.max(answered.untilMs, endedMs) }
-    }
-  }
-  return [...found]
+/** 409 says that an earlier request is being carried out; 500 may come from a provider that charged and then broke. */
+function outcomeOf({ status }: LedgerRequest): OperationOutcome {
+  if (status === 402 || status === 503) return 'did-not-happen'
+  return status === 200 ? 'happened' : 'unknown'
 }
 
 /** In attention, and the ledger shows no request whose answer was lost: only the end of a process explains these. */

@@ -1,5 +1,5 @@
 import type { History } from '../history.ts'
-import { callsOf, refusedFrom } from './call-rounds.ts'
+import { callsOf, doubtsOf } from './call-rounds.ts'
 import type { Reading } from './reading.ts'
 import { aboutGroup, named, readingOf } from './reading.ts'
 import type { CheckOptions, Violation } from './violation.ts'
@@ -15,12 +15,13 @@ export function callRepeat(history: History | Reading, options?: CheckOptions): 
       if (handled.requests.length < 2) continue
       for (const [call, seen] of callsOf(handled)) {
         if (calls?.[call]?.rule !== 'ask-person') continue
-        const refused = refusedFrom(seen)
+        const doubts = doubtsOf(seen)
         for (const [position, at] of seen.requests.entries()) {
           const before = seen.requests[position - 1]
-          if (before === undefined || refused(before.operation.token, at.index)) continue
-          const what = `Call ${call} for ${named(handled.message)} was asked for again although the request before may have happened, and its rule leaves that to a person.`
-          found.push(violation('call-repeat', what, [before.index, at.index], aboutGroup(handled.message, group)))
+          const doubt = before && doubts(before.operation.token, at.index)
+          if (doubt === undefined) continue
+          const what = `Call ${call} for ${named(handled.message)} was asked for again although an earlier request may have happened, and its rule leaves that to a person.`
+          found.push(violation('call-repeat', what, [doubt, at.index], aboutGroup(handled.message, group)))
         }
       }
     }

@@ -1,5 +1,5 @@
 import type { History, RequestOperation } from '../history.ts'
-import { callsOf, refusedFrom } from './call-rounds.ts'
+import { callsOf, doubtsOf } from './call-rounds.ts'
 import type { At, Reading } from './reading.ts'
 import { aboutGroup, named, readingOf } from './reading.ts'
 import type { CheckOptions, Violation } from './violation.ts'
@@ -16,14 +16,15 @@ export function callToken(history: History | Reading, options?: CheckOptions): V
     for (const handled of group.handled.values()) {
       if (handled.requests.length < 2) continue
       for (const [call, seen] of callsOf(handled)) {
-        const refused = refusedFrom(seen)
+        const doubts = doubtsOf(seen)
         const tokens = new Set<string>()
         let last: At<RequestOperation> | undefined
         for (const at of seen.requests) {
           const { token } = at.operation
-          if (last !== undefined && !tokens.has(token) && !refused(last.operation.token, at.index)) {
-            const what = `Call ${call} for ${named(handled.message)} was asked for under a new token although the request under the old one may have happened.`
-            found.push(violation('call-token', what, [last.index, at.index], aboutGroup(handled.message, group)))
+          const doubt = last === undefined || tokens.has(token) ? undefined : doubts(last.operation.token, at.index)
+          if (doubt !== undefined) {
+            const what = `Call ${call} for ${named(handled.message)} was asked for under a new token although what was asked for under the old one may have happened.`
+            found.push(violation('call-token', what, [doubt, at.index], aboutGroup(handled.message, group)))
           }
           tokens.add(token)
           last = at

@@ -1,4 +1,5 @@
 import type { History, RequestOperation } from '../history.ts'
+import { isAnswer } from './call-rounds.ts'
 import type { At, Handled, Message, Reading } from './reading.ts'
 import { aboutGroup, entry, named, publishOf, readingOf } from './reading.ts'
 import type { CheckOptions, Violation } from './violation.ts'
@@ -20,10 +21,10 @@ export function callTurn(history: History | Reading, options?: CheckOptions): Vi
       if (lane === undefined) continue
       const answered = new Set<string>()
       for (const at of handled.requests) {
-        const { call, token, outcome } = at.operation
+        const { call, token } = at.operation
         const request = JSON.stringify([call, token])
         if (!answered.has(request)) entry(lanes, lane, () => [] as Asked[]).push({ ...at, handled })
-        if (outcome !== 'unknown') answered.add(request)
+        if (isAnswer(at.operation)) answered.add(request)
       }
     }
     for (const asked of lanes.values()) {

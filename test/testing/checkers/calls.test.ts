@@ -60,6 +60,14 @@ describe('tokens', () => {
     expect(callToken([request('a', unknown), request('a', refused), fresh])).toEqual([])
   })
 
+  test('a no that speaks of one request says nothing of those before it', () => {
+    const busy = request('a', { outcome: 'did-not-happen', refuses: 'request' })
+    expect(callToken([busy, busy, fresh])).toEqual([])
+    expect(callToken([request('a', unknown), busy, fresh])).toMatchObject([{ evidence: [0, 2] }])
+    expect(honestUnknowns([publish('a'), request('a', unknown), busy, end])).toMatchObject([{ evidence: [1, 3] }])
+    expect(honestUnknowns([publish('a'), busy, end])).toEqual([])
+  })
+
   test('a request under an older token that comes late is no new token', () => {
     expect(callToken([request('a', refused), fresh, request('a', unknown)])).toEqual([])
   })
