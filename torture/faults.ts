@@ -18,8 +18,11 @@ export interface FaultContext {
 }
 
 const inTransaction: readonly Point[] = [
+  'publish:begun',
   'publish:appended',
+  'consume:begun',
   'consume:guarded',
+  'consume:claimed',
   'consume:applying',
   'consume:applied',
   'consume:checkpointed',
@@ -68,6 +71,7 @@ async function freeze(kind: 'freeze' | 'freeze-in-transaction', slot: Slot, cont
   if (slot.worker !== worker) return undefined
   if (where === undefined) worker.kill('SIGSTOP')
   await within((1.2 + context.random()) * context.leaseMs, worker.ended)
+  if (slot.worker !== worker || slot.doomedBy !== undefined) return undefined
   worker.kill('SIGCONT')
   return where === undefined ? { kind: 'freeze', where: 'any time' } : { kind, where }
 }

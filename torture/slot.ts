@@ -153,7 +153,7 @@ export class Slot {
       const where = line.split(' ')[1] ?? ''
       if (this.#halted !== undefined) this.#halted(where)
       // Its orders were taken back too late: let it go on.
-      else setTimeout(() => this.#worker?.kill('SIGCONT'), 200)
+      else setTimeout(() => void (this.#doomedBy !== 'power-cut' && this.#worker?.kill('SIGCONT')), 200)
     } else if (line === 'started') {
       this.#started = true
       begun()

@@ -23,12 +23,13 @@ export async function killAtSystemCall(slot: Slot, context: FaultContext): Promi
   const first = 1 + Math.floor(random() * upTo[call])
   await using tracer = await Tracer.attach(worker.pid, scratch, { call, first, effect: 'signal=SIGKILL' })
   if (tracer !== undefined) await within(patienceMs, worker.ended)
+  const ours = slot.doomedBy === 'kill-at-system-call'
   await tracer?.detach()
   // Both ended by the same signal: only the tracer knows whose it was.
   const hit = tracer?.injected() ?? 0
   if (hit === 0) slot.spare('kill-at-system-call')
   else await worker.ended
-  return hit > 0 ? { kind: 'kill-at-system-call', where: name(call) } : undefined
+  return hit > 0 && ours ? { kind: 'kill-at-system-call', where: name(call) } : undefined
 }
 
 export async function failSystemCall(slot: Slot, context: FaultContext): Promise<Fault | undefined> {

@@ -91,6 +91,8 @@ function consumeEffectivelyOnce(client: PaymentClient): void {
         when: isCharged,
         timeoutMs: 1_000,
       }),
+      // The answers of one message come far apart, so that the first is recorded before the second is there.
+      second: call(() => new Promise<void>((resolve) => setTimeout(resolve, 100)), { when: (order) => order.number % 6 === 0 }),
     },
     apply({ id, key, number }, { tx, calls, attempt }) {
       const charge = calls.charge?.id ?? null
