@@ -1,7 +1,7 @@
 /** What is known of an arena, as a history: its publishers' answers, the workload's own tables, and the provider's ledger. */
 import { DatabaseSync } from 'node:sqlite'
 import type { AttentionItem } from '../src/index.ts'
-import type { Operation, OperationOutcome, SnapshotOperation } from '../src/testing/index.ts'
+import type { Operation, SnapshotOperation } from '../src/testing/index.ts'
 import type { AppliedRow } from '../test/support/call-audit.ts'
 import type { Ledger } from '../test/support/payment-ledger.ts'
 import type { Order } from '../test/support/torture-workload.ts'
@@ -79,7 +79,9 @@ export function historyOf({ publications, rows, ledger, attention }: Known): Ope
   }
   for (const { id } of rows.heard) history.push({ op: 'effect', ...heard, identity: id, outcome: 'happened' })
   for (const { reference, token, status } of ledger?.requests ?? []) {
-    history.push({ op: 'request', ...paid, identity: reference, call: 'charge', token, outcome: outcomeOf(status) })
+    const request = { op: 'request', ...paid, identity: reference, call: 'charge', token } as const
+    if (status === 503) history.push({ ...request, outcome: 'did-not-happen', refuses: 'request' })
+    else history.push({ ...request, outcome: status === 200 ? 'happened' : status === 402 ? 'did-not-happen' : 'unknown' })
   }
   for (const { id, reference, token } of ledger?.charges ?? []) {
     history.push({ op: 'charge', ...paid, identity: reference, call: 'charge', token, id })
@@ -94,12 +96,6 @@ export function historyOf({ publications, rows, ledger, attention }: Known): Ope
   history.push({ op: 'snapshot', of: 'totals', state: { totals: rows.totals, applied: rows.applied } })
   history.push({ op: 'end', quiet: true })
   return history
-}
-
-/** A provider that says 402 or 503 means it of every request under that token, or has not looked at it. */
-function outcomeOf(status: number | undefined): OperationOutcome {
-  if (status === 200) return 'happened'
-  return status === 402 || status === 503 ? 'did-not-happen' : 'unknown'
 }
 
 /** The total of every key is that of the orders that were applied. */

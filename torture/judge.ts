@@ -57,8 +57,8 @@ export async function judge(arena: Arena, interrupted: () => boolean): Promise<V
   const semantics = arena.provider === undefined ? 'at-least-once' : 'effectively-once'
   const violations = checkAll(history, {
     semantics,
-    promises: { calls: { charge: { rule: 'repeat' } }, conservation: totalsAreRight },
-  }).filter(({ checker }) => checker !== 'call-turn')
+    promises: { calls: { charge: { rule: 'repeat', ledgerKnown: true } }, conservation: totalsAreRight },
+  })
   return {
     arena: arena.name,
     messages: new Set(arena.publications.tries.map(({ order }) => order.id)).size,
