@@ -112,9 +112,7 @@ export class Reading {
     for (const ofTopic of this.messages.values()) for (const message of ofTopic.values()) this.#placeOf(message)
     for (const ofTopic of this.groupsOf.values()) {
       for (const group of ofTopic.values()) {
-        for (const { message, happened, attention, inbox } of group.handled.values()) {
-          if (message.possible && happened.length + attention.length + inbox.length > 0) message.certain = true
-        }
+        for (const handled of group.handled.values()) if (isSeen(handled)) handled.message.certain ||= handled.message.possible
       }
     }
     this.#judgePersons(persons)
@@ -371,6 +369,11 @@ function added<T>(list: readonly T[], one: T): readonly T[] {
 /** A reading may be handed to every checker, so that a history is read once for all of them. */
 export function readingOf(history: History | Reading, options?: CheckOptions): Reading {
   return history instanceof Reading ? history : new Reading(history, options)
+}
+
+/** The group got it, so it was published: even an attempt that was rolled back shows that. */
+function isSeen({ happened, unknown, undone, inbox, attention, requests, settled, charges }: Handled): boolean {
+  return [happened, unknown, undone, inbox, attention, requests, settled, charges].some((list) => list.length > 0)
 }
 
 /** It will not be applied any more, and nobody is owed it. */

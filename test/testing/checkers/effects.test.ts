@@ -47,8 +47,15 @@ describe('no loss', () => {
     expect(noLoss([consumer, unknown, fact('row of a'), end])).toHaveLength(1)
     expect(noLoss([consumer, unknown, publish('a', { receipt: 'duplicate' }), end])).toHaveLength(1)
     expect(noLoss([consumer, { ...unknown, outcome: 'did-not-happen' }, end])).toEqual([])
-    const other = { ...effect('a'), group: 'board' }
-    expect(noLoss([consumer, unknown, other, end])).toHaveLength(1)
+    for (const shown of [
+      effect('a', { group: 'board' }),
+      effect('a', { group: 'board', outcome: 'unknown' }),
+      charge('a'),
+      effect('a', { outcome: 'did-not-happen' }),
+    ]) {
+      expect(noLoss([consumer, unknown, shown, end])).toMatchObject([{ about: inGroup('a') }])
+    }
+    expect(noLoss([consumer, unknown, person('redrive', 'a'), end]), 'only said').toEqual([])
   })
 
   test('an effect with an unknown outcome may have happened; one that was rolled back did not', () => {
@@ -65,6 +72,8 @@ describe('no loss', () => {
     expect(noLoss([...shown, person('redrive', 'a'), end])).toHaveLength(1)
     expect(noLoss([...shown, person('redrive', 'a', { outcome: 'unknown' }), end])).toEqual([])
     expect(noLoss([...shown, person('redrive', 'a'), attention('a'), end])).toEqual([])
+    expect(noLoss([consumer, publish('a'), person('discard', 'a', { outcome: 'did-not-happen' }), end])).toHaveLength(1)
+    expect(noLoss([...shown, person('redrive', 'a', { outcome: 'did-not-happen' }), end])).toEqual([])
   })
 
   test('erasing by key takes what was published before it', () => {
@@ -88,6 +97,18 @@ describe('no loss', () => {
     expect(noLoss(otherKey, { promises: { order: 'total' } })).toEqual([])
   })
 
+  test('behind one that a person has are later ones of any producer, and earlier ones of none', () => {
+    const others = [publish('a', { producer: 'q' }), publish('b')]
+    expect(noLoss([consumer, ...others, attention('a'), end])).toEqual([])
+    expect(noLoss([consumer, publish('a'), publish('b'), attention('b'), end])).toHaveLength(1)
+    expect(noLoss([consumer, publish('a', { outcome: 'unknown' }), publish('b'), publish('a'), attention('b'), end])).toEqual([])
+  })
+
+  test('shows a publish that certainly happened', () => {
+    const history = [consumer, publish('a', { outcome: 'unknown' }), publish('a'), end]
+    expect(noLoss(history)).toMatchObject([{ evidence: [2, 3] }])
+  })
+
   test('a group that starts with the latest is owed only what comes after it', () => {
     const latest = { ...consumer, from: 'latest' as const }
     expect(noLoss([publish('a'), latest, end])).toEqual([])
@@ -105,6 +126,11 @@ describe('liveness', () => {
 
   test('leaves in peace what is done, with a person, behind one that is, or may not have been published', () => {
     expect(liveness([consumer, publish('a'), effect('a'), endWaiting()])).toEqual([])
+    expect(liveness([consumer, publish('a'), endWaiting()]), 'that is a loss').toEqual([])
+    expect(liveness([consumer, publish('a'), person('erase', 'a'), endWaiting('a')])).toEqual([])
+    expect(liveness([consumer, publish('a'), effect('a', { outcome: 'unknown' }), endWaiting('a')])).toEqual([])
+    expect(liveness([consumer, publish('a'), person('discard', 'a'), endWaiting('a')])).toEqual([])
+    expect(liveness([consumer, publish('a'), effect('a', { outcome: 'did-not-happen' }), endWaiting('a')])).toHaveLength(1)
     expect(liveness([consumer, publish('a'), publish('b'), attention('a'), endWaiting('a', 'b')])).toEqual([])
     expect(liveness([consumer, publish('a', { outcome: 'unknown' }), endWaiting('a')])).toEqual([])
     expect(liveness([consumer, publish('a'), { ...endWaiting('a'), quiet: false }])).toEqual([])
@@ -180,6 +206,9 @@ describe('no phantom', () => {
     expect(noPhantom([publish('a'), effect('a', { body: '2' })])).toEqual([])
     expect(noPhantom([published, effect('a', { body: '2', revision: 1 })])).toEqual([])
     expect(noPhantom([published, publish('a', { body: '2', outcome: 'unknown' }), effect('a', { body: '2' })])).toEqual([])
+    expect(
+      noPhantom([published, publish('a', { body: '2', outcome: 'did-not-happen' }), effect('a', { body: '2' })]),
+    ).toHaveLength(1)
   })
 
   test('does not judge topics of which no publish is written down', () => {

@@ -35,6 +35,13 @@ describe('order of a key', () => {
     expect(keyOrder([...written, effect('b'), effect('a')])).toHaveLength(1)
   })
 
+  test('two that were published at the same place, such as in one call for many, have no order', () => {
+    const together = [publish('a', { order: 1 }), publish('b', { order: 1 })]
+    expect(keyOrder([...together, effect('b'), effect('a')])).toEqual([])
+    expect(keyGap([...together, effect('b')])).toEqual([])
+    expect(totalOrder([...together, effect('b'), effect('a')], { promises: { order: 'total' } })).toEqual([])
+  })
+
   test('a publish that was unknown and repeated may stand at either place, and between', () => {
     const repeated = [publish('a', { outcome: 'unknown' }), publish('b'), publish('a'), publish('c')]
     expect(keyOrder([...repeated, effect('a'), effect('b'), effect('c')])).toEqual([])
@@ -159,6 +166,12 @@ describe('total order', () => {
     expect(judge([...free, ...at([1, 7], [1, 9], [2, 1])])).toEqual([])
     expect(judge([...free, ...at([1, 7], [2, 1], [1, 9])])).toMatchObject([{ evidence: [4, 5] }])
     expect(judge([...free, ...at([1, 7], [1, 7])])).toHaveLength(1)
+    expect(judge([...free, effect('a', { place: [1, 7] }), effect('b'), effect('c', { place: [1, 6] })])).toMatchObject([
+      { evidence: [3, 5] },
+    ])
+    const late = [attention('b'), effect('a', { place: [1, 7] }), effect('b', { place: [1, 6] })]
+    expect(judge([...free, ...late], { promises: { order: 'total', onExhausted: 'skip' } })).toEqual([])
+    expect(judge([...free, ...late])).toHaveLength(1)
   })
 
   test("each producer's messages keep their order across keys", () => {
@@ -215,6 +228,10 @@ describe('causal order', () => {
     const answer = by('answer', 'bob', 'question')
     expect(judge([{ ...by('question', 'ann'), outcome: 'unknown' }, answer, effect('answer')])).toEqual([])
     expect(judge([by('question', 'ann'), answer, effect('question', { outcome: 'unknown' }), effect('answer')])).toEqual([])
+    expect(judge([by('question', 'ann'), answer, effect('answer', { outcome: 'unknown' }), effect('question')])).toEqual([])
+    expect(
+      judge([by('question', 'ann'), { ...answer, outcome: 'did-not-happen' }, by('answer', 'bob'), effect('answer')]),
+    ).toEqual([])
     expect(judge([by('question', 'ann'), answer, person('discard', 'question'), effect('answer')])).toEqual([])
     expect(judge([answer, effect('answer')])).toEqual([])
   })
@@ -225,6 +242,18 @@ describe('causal order', () => {
     expect(judge([...repeated, effect('a'), effect('b'), effect('c')])).toEqual([])
     expect(judge([...repeated, effect('b'), effect('c'), effect('a')])).toHaveLength(1)
     expect(judge([...repeated, effect('a'), effect('c'), effect('b')])).toHaveLength(1)
+  })
+
+  test('of two repeats that cross, none is before the other', () => {
+    const first = [
+      { ...by('a', 'ann'), outcome: 'unknown' as const },
+      { ...by('b', 'ann'), outcome: 'unknown' as const },
+    ]
+    const crossed = [...first, by('b', 'ann'), by('a', 'ann'), by('c', 'ann')]
+    expect(judge([...crossed, effect('b'), effect('a'), effect('c')])).toEqual([])
+    expect(judge([...crossed, effect('a'), effect('b'), effect('c')])).toEqual([])
+    expect(judge([...crossed, effect('a'), effect('c'), effect('b')])).toHaveLength(1)
+    expect(judge([...crossed, effect('b'), effect('c'), effect('a')])).toHaveLength(1)
   })
 
   test('a circle of causes ends', () => {

@@ -96,6 +96,8 @@ describe('one transaction', () => {
     expect(oneTransaction([effect('a', emits('s')), summary('s', { outcome: 'unknown' })])).toEqual([])
     expect(oneTransaction([effect('a', emits('s')), summary('s', { outcome: 'did-not-happen' })])).toHaveLength(1)
     expect(oneTransaction([effect('a', emits('s')), summary('s'), summary('s', { receipt: 'duplicate' })])).toEqual([])
+    expect(oneTransaction([effect('a', emits('s')), summary('s'), summary('t', { outcome: 'unknown' })])).toEqual([])
+    expect(oneTransaction([effect('a', emits('s'))]), 'no publish of that topic is written down').toEqual([])
   })
 
   test('counts those whose id was minted', () => {
@@ -109,6 +111,7 @@ describe('one transaction', () => {
     const rolledBack = [effect('z'), effect('a', { outcome: 'did-not-happen' }), summary('s')]
     expect(oneTransaction(rolledBack)).toMatchObject([{ evidence: [1, 2] }])
     expect(oneTransaction([effect('z'), summary('s')])).toMatchObject([{ evidence: [1] }])
+    expect(oneTransaction([effect('z'), summary('s')], { semantics: { ledger: 'at-least-once' } })).toEqual([])
     expect(oneTransaction([effect('z'), effect('a', { outcome: 'unknown' }), summary('s')])).toEqual([])
     expect(
       oneTransaction([effect('z'), effect('a', { outcome: 'did-not-happen' }), summary('s', { outcome: 'unknown' })]),
