@@ -104,7 +104,9 @@ describe('two processes act at once', () => {
       { ...common, work: 'redrive-each', by: 'max' },
     )) as [{ done: number; already: number; refused: number }, { done: number }]
     expect(all.done + each.done).toBe(150)
-    expect(all).toMatchObject({ already: each.done, refused: 0 })
+    // What the other had done before the bulk run listed what is open, it has not even met.
+    expect(all.already).toBeLessThanOrEqual(each.done)
+    expect(all.refused).toBe(0)
     await app.idle()
     expect(file.effects().toSorted()).toEqual(ids.toSorted())
     expect(file.rows('select attention, count(*) as times from onefold_audit group by attention having times > 1')).toEqual([])

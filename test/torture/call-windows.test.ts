@@ -19,9 +19,9 @@ async function history(rule: Rule): Promise<CallHistory> {
     provider: {
       tokens: 'ignored',
       plans: Object.fromEntries(behaviours.map((behaviour) => [id(behaviour), [behaviour]])),
-      lateMs: 1_000,
+      lateMs: 4_000,
     },
-    worker: { rule, timeoutMs: 100 },
+    worker: { rule, timeoutMs: 1_000 },
   })
   await runUnderKills(scene, { seed: 1, workers: 1, passes: 1 })
   return await scene.history()
@@ -79,8 +79,8 @@ test('a probe that cannot tell, to the last attempt: a person has exactly those 
   const doubtful: Record<string, readonly Behaviour[]> = { 'k1-1': ['lose-answer'], 'k3-1': ['never'], 'k5-1': ['late'] }
   await using scene = await CallScene.start({
     orders: all,
-    provider: { plans: doubtful, lookupsRefused: 1, troubles: 1_000, lateMs: 200 },
-    worker: { rule: 'probe-and-void', timeoutMs: 100, maxAttempts: 4, backoffMs: 1 },
+    provider: { plans: doubtful, lookupsRefused: 1, troubles: 1_000, lateMs: 4_000 },
+    worker: { rule: 'probe-and-void', timeoutMs: 1_000, maxAttempts: 4, backoffMs: 1 },
   })
   await runUnderKills(scene, { seed: 1, workers: 1, passes: 1 })
   const { attention, ...rest } = await scene.history()
