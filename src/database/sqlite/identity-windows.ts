@@ -175,12 +175,13 @@ export class IdentityWindows {
     const mark = this.#collected.mark(window.window)
     for (const envelope of chunk) {
       const key = envelope.sequence === undefined ? idKey(envelope.id) : undefined
-      if (key === undefined || this.#maybeSealed(window, this.#hash.of(key))) {
+      const source = this.#source(envelope.source)
+      if (key === undefined || this.#sealedBody(window, source, key, this.#hash.of(key)) !== undefined) {
         this.#collected.undoTo(window.window, mark)
         return false
       }
       this.#collected.add(window.window, this.#hash)
-      values.push(window.current, this.#source(envelope.source), key, bodyDigest(envelope.json))
+      values.push(window.current, source, key, bodyDigest(envelope.json))
     }
     this.#dirty = true
     const savepoint = this.#statements.sql('savepoint onefold_claim')
@@ -194,9 +195,18 @@ export class IdentityWindows {
     return allNew
   }
 
-  #maybeSealed(window: Window, hash: KeyHash): boolean {
-    for (const { filter } of window.sealed) if (filter === undefined || filter.mightContain(hash)) return true
-    return false
+  /**
+   * The body an id was taken with in a sealed generation. A filter that is wrong costs a query, and not that its neighbours
+   * go in one by one: with many generations some filter is wrong every few hundred ids.
+   */
+  #sealedBody(window: Window, source: number, key: Uint8Array, hash: KeyHash): Uint8Array | undefined {
+    for (let index = window.sealed.length - 1; index >= 0; index--) {
+      const sealed = window.sealed[index]
+      if (sealed === undefined || sealed.filter?.mightContain(hash) === false) continue
+      const known = this.#body(sealed.generation, source, key)
+      if (known !== undefined) return known
+    }
+    return undefined
   }
 
   #claimOne(window: Window, envelope: Envelope, topic: string): IdentityStatus {
@@ -205,12 +215,8 @@ export class IdentityWindows {
     const key = idKey(envelope.id)
     const body = bodyDigest(envelope.json)
     const hash = this.#hash.of(key)
-    for (let index = window.sealed.length - 1; index >= 0; index--) {
-      const sealed = window.sealed[index]
-      if (sealed === undefined || sealed.filter?.mightContain(hash) === false) continue
-      const known = this.#body(sealed.generation, source, key)
-      if (known !== undefined) return sameBytes(known, body) ? 'seen' : 'reused'
-    }
+    const sealed = this.#sealedBody(window, source, key, hash)
+    if (sealed !== undefined) return sameBytes(sealed, body) ? 'seen' : 'reused'
     this.#dirty = true
     if (this.#statements.insertRows(insertIdentity, 4, [window.current, source, key, body], onConflict) === 1) {
       this.#collected.add(window.window, hash)
