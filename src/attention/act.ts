@@ -97,7 +97,7 @@ async function carryOut(
       const revision = { by: act.by, reason, atMs: nowMs, after: act.json }
       if (!(await attention.revise(item.id, revision))) return { why: 'not-parked', sentence: notParked() }
       await attention.redrive(item.id, by, nowMs, reason)
-      // A round settled as not having happened has a token that the other side knows with the old data.
+      // The tokens of rounds that failed, or were settled as not having happened, are known to the other side with the old data.
       await calls.renewRounds(item, identityOf(item.envelope))
       return await record({ calls: possible.calls })
     }

@@ -47,9 +47,13 @@ function kindOf(value: unknown): string {
   return value === null ? 'null' : typeof value === 'object' ? 'another object' : `a ${typeof value}`
 }
 
+/** Where Onefold's own files are: what it refuses is thrown there, and written elsewhere. */
+const own = new URL('..', import.meta.url).href
+
 /** With the first place in a file of the user's: that is where to look. */
 function thrown(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const place = error.stack?.split('\n').find((line) => /^\s+at .*file:/.test(line))
+  const places = error.stack?.split('\n').filter((line) => /^\s+at .*file:/.test(line)) ?? []
+  const place = places.find((line) => !line.includes(own)) ?? places[0]
   return `${error.name}: ${error.message}${place === undefined ? '' : ` (${place.trim()})`}`
 }

@@ -49,16 +49,7 @@ export class ApplyStrategy implements Strategy {
   }
 
   readonly waitsOutside = false
-  readonly turnsBeside = false
-  readonly takesParked = true
-
-  underWay(): number {
-    return 0
-  }
-
-  async settled(): Promise<void> {}
-
-  async assigned(): Promise<void> {}
+  readonly beside = undefined
 
   async batch(state: PartitionState, items: readonly Item[]): Promise<void> {
     let rest = items

@@ -17,7 +17,7 @@ import type { Turn } from './parked-attempt.ts'
 import { ParkedAttempt } from './parked-attempt.ts'
 import type { ParkedMessage } from './parked-store.ts'
 import type { Slots } from './slots.ts'
-import type { Strategy } from './strategy.ts'
+import type { Strategy, TurnsBeside } from './strategy.ts'
 import { Lost } from './strategy.ts'
 
 /** How long an answer waits for those of the message's other calls, to share the commit that records it. */
@@ -35,9 +35,9 @@ const gatherMs = 50
  *
  * Its lane is held all the while, so that messages of one key never overlap; other keys flow.
  */
-export class CallStrategy implements Strategy {
+export class CallStrategy implements Strategy, TurnsBeside {
   readonly waitsOutside = true
-  readonly turnsBeside = true
+  readonly beside = this
   readonly #context: ConsumerContext
   readonly #calls: readonly (readonly [string, AnyCall])[]
   readonly #apply: ApplyStrategy
@@ -53,7 +53,7 @@ export class CallStrategy implements Strategy {
     this.#slots = slots
   }
 
-  get takesParked(): boolean {
+  get takesMore(): boolean {
     return this.#slots.free > 0
   }
 

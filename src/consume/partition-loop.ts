@@ -47,7 +47,7 @@ export class PartitionLoop {
 
   /** Nothing is being done here, nothing is due, and the broker knows of nothing more. */
   async idle(): Promise<boolean> {
-    if (this.#busy || this.#parkedDirty || this.#strategy.underWay(this.#assignment.partition) > 0) return false
+    if (this.#busy || this.#parkedDirty || this.#underWay > 0) return false
     const { database, subscription } = this.#context
     const dueMs = await database.read((stores) => stores.parked.nextDueMs(subscription, this.#assignment.partition))
     return dueMs === undefined && (await this.#assignment.drained()) && !this.#busy
@@ -74,7 +74,7 @@ export class PartitionLoop {
       const state: PartitionState = {
         partition,
         lease,
-        turnsBeside: this.#strategy.turnsBeside,
+        turnsBeside: this.#strategy.beside !== undefined,
         held: new Set(await database.read((stores) => stores.parked.heldLanes(subscription, partition))),
         handlers: this.#handlers.signal,
         stopping: end,
@@ -84,7 +84,7 @@ export class PartitionLoop {
           this.#handlers.abort()
         },
       }
-      await this.#strategy.assigned(state)
+      await this.#strategy.beside?.assigned(state)
       const suspects = new Suspects(
         lease,
         this.#context.settings.batchSize,
@@ -105,7 +105,7 @@ export class PartitionLoop {
         if (this.#gate.paused) await this.#gate.opened(end)
         if (end.aborted) break
         if (await this.#parkedDue()) {
-          if (!this.#strategy.takesParked) {
+          if (this.#strategy.beside?.takesMore === false) {
             // Nothing new is taken on while due messages wait for a free slot.
             await this.#parkedMayGoOn(end)
             continue
@@ -119,7 +119,7 @@ export class PartitionLoop {
           continue
         }
         // What was under way when an earlier owner ended has ended as well, whichever way.
-        if (suspects.through && this.#strategy.underWay(partition) === 0) {
+        if (suspects.through && this.#underWay === 0) {
           suspects.clear()
           await database.write((session) => session.ownership.trust(lease), { what: 'trust' })
         }
@@ -147,7 +147,7 @@ export class PartitionLoop {
       this.#handlers.abort()
     } finally {
       // What is under way ends first: the lease is its right to commit.
-      await this.#strategy.settled(partition)
+      await this.#strategy.beside?.settled(partition)
       this.#busy = false
       lost.removeEventListener('abort', lose)
       if (taken !== undefined) await ownership.release(taken).catch(() => undefined)
@@ -185,6 +185,10 @@ export class PartitionLoop {
   /** Its work is bounded by the transaction's time limit, and takes its turn with that of others anyhow. */
   get #inTransactions(): boolean {
     return !this.#strategy.waitsOutside
+  }
+
+  get #underWay(): number {
+    return this.#strategy.beside?.underWay(this.#assignment.partition) ?? 0
   }
 
   #report(error: unknown): void {

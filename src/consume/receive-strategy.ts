@@ -33,16 +33,7 @@ export class ReceiveStrategy implements Strategy {
   }
 
   readonly waitsOutside = true
-  readonly turnsBeside = false
-  readonly takesParked = true
-
-  underWay(): number {
-    return 0
-  }
-
-  async settled(): Promise<void> {}
-
-  async assigned(): Promise<void> {}
+  readonly beside = undefined
 
   batch(state: PartitionState, items: readonly Item[]): Promise<void> {
     return this.#options.semantics === 'at-most-once'

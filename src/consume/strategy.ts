@@ -11,13 +11,16 @@ export interface Strategy {
   suspect(state: PartitionState, item: Item): Promise<void>
   /** Its handlers wait for the outside world: nobody else may be made to wait for one of them. */
   readonly waitsOutside: boolean
-  /** Parked messages have their turns beside the loop, several at a time. */
-  readonly turnsBeside: boolean
+  /** Present when parked messages have their turns beside the loop, several at a time. */
+  readonly beside: TurnsBeside | undefined
+}
+
+export interface TurnsBeside {
   /** False: as much as may be under way at the same time is, and due messages wait. */
-  readonly takesParked: boolean
+  readonly takesMore: boolean
   /** The partition is ours now: what an owner before us had under way is nobody's. */
   assigned(state: PartitionState): Promise<void>
-  /** Parked messages of the partition that are under way now, beside the loop. */
+  /** Messages of the partition that are under way now. */
   underWay(partition: string): number
   /** Resolves when none is. */
   settled(partition: string): Promise<void>

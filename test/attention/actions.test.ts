@@ -153,6 +153,26 @@ describe('an unknown outcome', () => {
 })
 
 describe('a dead letter with calls', () => {
+  test('that fails again after a redrive shows both failures, in the order they happened', async () => {
+    const { app, world, publish, theItem } = subject([])
+    world.apply = () => {
+      throw new TerminalError('no such account')
+    }
+    await publish('a1')
+    await app.start()
+    await app.idle()
+    world.apply = () => {
+      throw new TerminalError('account closed')
+    }
+    await app.attention.redrive((await theItem()).id, { by })
+    await app.idle()
+    const shown = await app.attention.show((await theItem()).id)
+    expect(shown.failedAttempts.map(({ attempt, errorMessage }) => [attempt, errorMessage])).toEqual([
+      [1, 'no such account'],
+      [1, 'account closed'],
+    ])
+  })
+
   test('redriven: what happened is not made again, what failed is made again in a new round; the preview said so', async () => {
     const { app, world, requests, theItem, publish, file } = subject(['charge', 'mail'])
     world.call = (name) => {

@@ -1,5 +1,7 @@
+import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { CallUnknown, call, TerminalError } from '../../src/index.ts'
 import type { AttentionProcessConfig, Order } from '../support/attention-process.ts'
@@ -31,6 +33,23 @@ function start(config: AttentionProcessConfig) {
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
     },
   }
+}
+
+/** Not inside a transaction: it renews its lease, and whoever is frozen with the write lock stops everybody. */
+async function freeze(child: ChildProcess, file: TemporaryFile): Promise<void> {
+  await until(async () => {
+    child.kill('SIGSTOP')
+    await until(() => /^State:\s+T/m.test(readFileSync(`/proc/${child.pid}/status`, 'utf8')), 'it has stopped')
+    try {
+      file.exec('pragma busy_timeout = 50; begin immediate; rollback')
+      return true
+    } catch {
+      child.kill('SIGCONT')
+      return false
+    } finally {
+      file.exec('pragma busy_timeout = 5000')
+    }
+  }, 'it is frozen outside a transaction')
 }
 
 /** Lets both go at the same moment. */
@@ -128,7 +147,7 @@ describe('the process that made the request', () => {
     })
     await app.publish(orders, { id: 'a1', key: 'a' })
     await owner.said('calling')
-    owner.child.kill('SIGSTOP')
+    await freeze(owner.child, file)
     await app.start()
     await until(async () => (await app.attention.list()).length === 1, 'the item', 10_000)
     const [item] = await app.attention.list()

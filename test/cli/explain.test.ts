@@ -131,6 +131,13 @@ describe.concurrent('onefold explain MODULE', () => {
     expect(ended.document.error.message).toContain(message)
   })
 
+  test('an option that Onefold refuses is shown where the module states it, not where Onefold throws', async () => {
+    const place = new Place()
+    place.write('app.ts', appModule({ sqlite: '{ cacheMiB: 0 }' }))
+    const { document } = await place.json('explain app.ts')
+    expect(document.error.message).toMatch(/cacheMiB is 0.* \(at file:.*\/app\.ts:\d+:\d+\)/)
+  })
+
   test.each([
     ['that is not there', undefined, 'NOT_FOUND', 'there is no snapshot at guarantee.json'],
     ['that is no JSON', 'consumers:', 'NOT_POSSIBLE', 'guarantee.json is no snapshot'],

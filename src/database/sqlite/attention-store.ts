@@ -137,7 +137,7 @@ export class SqliteAttentionStore implements AttentionStore {
     return this.#statements
       .sql(
         `select t.attempt, t.at_ms as atMs, t.error_name as errorName, t.error_message as errorMessage, t.error_stack as errorStack
-         from {p}attempt t join {p}attention a using (parked) where a.attention = ? order by t.at_ms, t.attempt`,
+         from {p}attempt t join {p}attention a using (parked) where a.attention = ? order by t.turn`,
       )
       .all<AttemptRecord>(numberOf(id) ?? -1)
   }

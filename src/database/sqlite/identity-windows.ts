@@ -1,11 +1,13 @@
 import { bodyDigest } from '../../canonical-json.ts'
 import { OnefoldError } from '../../errors.ts'
-import { BloomFilter, KeyHash } from '../../inbox/bloom-filter.ts'
+import { KeyHash } from '../../inbox/bloom-filter.ts'
 import { idKey } from '../../inbox/id-key.ts'
 import { SequenceSet } from '../../inbox/sequence-set.ts'
 import type { Envelope } from '../../message.ts'
 import { CollectedGenerations } from './collected-generations.ts'
 import type { SqlValue } from './connection.ts'
+import type { GenerationRow, SealedGenerations } from './generation-filters.ts'
+import { GenerationFilters } from './generation-filters.ts'
 import type { Statements } from './statements.ts'
 import { bulkSizes } from './statements.ts'
 
@@ -20,18 +22,10 @@ const keptBodies = 4_096
 /** 'too-old': not known, but stated to be from a time of which something was forgotten. Recorded like a new one. */
 export type IdentityStatus = 'new' | 'seen' | 'reused' | 'too-old' | OnefoldError
 
-interface GenerationRow {
-  readonly generation: number
-  readonly opened_ms: number
-  readonly sealed_ms: number | null
-  readonly rows: number
-  readonly filtered: number
-}
-
 interface Window {
   readonly window: number
   current: number
-  sealed: { readonly generation: number; filter: BloomFilter | undefined }[]
+  readonly sealed: SealedGenerations
   /** A message published up to this time may have been received and forgotten. Undefined: nothing was. */
   readonly forgottenMs: number | undefined
   /** Rows added to the current generation in this transaction, written back before COMMIT. */
@@ -53,20 +47,21 @@ export class IdentityWindows {
   readonly #windows = new Map<string, Window>()
   readonly #sources = new Map<string, number>()
   readonly #sequences = new Map<string, SequenceSet>()
-  /** By window, generation and its opening (a removed group's numbers come again). Sealed generations never change. */
-  readonly #filters = new Map<number, ReadonlyMap<string, BloomFilter>>()
+  readonly #filters: GenerationFilters
   readonly #collected = new CollectedGenerations()
   readonly #hash = new KeyHash()
   /** Counted by windows that we have had to forget since BEGIN. A count too high only rotates early. */
   readonly #carried = new Map<number, { readonly added: number; readonly newestMs: number }>()
   #version = -1
   #dirty = false
-  #sealed = false
+  #rotated = false
+  #unfiltered = false
   /** Told once a generation that we sealed without a filter is committed: it wants one soon. */
   onSealed: (() => void) | undefined
 
   constructor(statements: Statements, wallMs: () => number) {
     this.#statements = statements
+    this.#filters = new GenerationFilters(statements)
     this.#wallMs = wallMs
   }
 
@@ -146,9 +141,11 @@ export class IdentityWindows {
   committed(): void {
     this.#dirty = false
     this.#collected.committed()
-    const sealed = this.#sealed
-    this.#sealed = false
-    if (sealed) this.onSealed?.()
+    // Filters are taken from what is committed, never from what we were about to commit.
+    if (this.#rotated) this.#windows.clear()
+    if (this.#unfiltered) this.onSealed?.()
+    this.#rotated = false
+    this.#unfiltered = false
   }
 
   /** Checks and records, in order. A repeat within one call is 'seen' like any other. */
@@ -200,10 +197,8 @@ export class IdentityWindows {
    * go in one by one: with many generations some filter is wrong every few hundred ids.
    */
   #sealedBody(window: Window, source: number, key: Uint8Array, hash: KeyHash): Uint8Array | undefined {
-    for (let index = window.sealed.length - 1; index >= 0; index--) {
-      const sealed = window.sealed[index]
-      if (sealed === undefined || sealed.filter?.mightContain(hash) === false) continue
-      const known = this.#body(sealed.generation, source, key)
+    for (const generation of window.sealed.mayContain(hash)) {
+      const known = this.#body(generation, source, key)
       if (known !== undefined) return known
     }
     return undefined
@@ -287,7 +282,7 @@ export class IdentityWindows {
       throw new OnefoldError('DATABASE_CORRUPT', `the dedup window of ${topic} ${group} could not be created.`)
     const generations = this.#statements
       .sql(
-        `select generation, opened_ms, sealed_ms, rows, filter is not null as filtered from {p}generation
+        `select generation, opened_ms, sealed_ms, rows, filter is not null as hasFilter from {p}generation
          where window = ? and dropped = 0 order by generation`,
       )
       .all<GenerationRow>(row.window)
@@ -300,30 +295,10 @@ export class IdentityWindows {
       forgottenMs: row.forgotten_ms ?? undefined,
       added: 0,
       newestMs: nothingMs,
-      sealed: this.#withFilters(row.window, sealed),
+      sealed: this.#filters.sealed(row.window, sealed),
     }
     this.#windows.set(name, window)
     return window
-  }
-
-  /** Filters of generations that are gone are let go. */
-  #withFilters(window: number, sealed: readonly GenerationRow[]): Window['sealed'] {
-    const known = this.#filters.get(window)
-    const filters = new Map<string, BloomFilter>()
-    this.#filters.set(window, filters)
-    return sealed.map(({ generation, opened_ms, filtered }) => {
-      const name = `${generation}/${opened_ms}`
-      const filter = filtered === 1 ? (known?.get(name) ?? this.#readFilter(generation)) : undefined
-      if (filter !== undefined) filters.set(name, filter)
-      return { generation, filter }
-    })
-  }
-
-  #readFilter(generation: number): BloomFilter | undefined {
-    const row = this.#statements
-      .sql('select filter from {p}generation where generation = ?')
-      .get<{ filter: Uint8Array | null }>(generation)
-    return row?.filter == null ? undefined : BloomFilter.fromBytes(row.filter)
   }
 
   #open(window: number): number {
@@ -342,8 +317,9 @@ export class IdentityWindows {
     this.#statements
       .sql('update {p}generation set sealed_ms = ?, filter = ? where generation = ?')
       .run(this.#wallMs(), filter?.toBytes() ?? null, generation)
-    window.sealed.push({ generation, filter })
-    if (filter === undefined) this.#sealed = true
+    window.sealed.add(generation)
+    this.#rotated = true
+    if (filter === undefined) this.#unfiltered = true
     window.current = this.#open(window.window)
     this.#version = bumpWindowVersion(this.#statements)
   }

@@ -147,12 +147,13 @@ export class SqliteParkedStore implements ParkedStore {
   #attempt(parked: number, failure: AttemptRecord): void {
     this.#statements
       .sql(
-        `insert into {p}attempt (parked, attempt, at_ms, error_name, error_message, error_stack) values (?, ?, ?, ?, ?, ?)
-         on conflict do update set at_ms = excluded.at_ms, error_name = excluded.error_name,
-           error_message = excluded.error_message, error_stack = excluded.error_stack`,
+        `insert into {p}attempt (parked, turn, attempt, at_ms, error_name, error_message, error_stack)
+         select ?1, coalesce(max(turn), 0) + 1, ?2, ?3, ?4, ?5, ?6 from {p}attempt where parked = ?1`,
       )
       .run(parked, failure.attempt, failure.atMs, failure.errorName, failure.errorMessage, failure.errorStack)
-    this.#statements.sql('delete from {p}attempt where parked = ? and attempt <= ?').run(parked, failure.attempt - keptAttempts)
+    this.#statements
+      .sql('delete from {p}attempt where parked = ?1 and turn <= (select max(turn) from {p}attempt where parked = ?1) - ?2')
+      .run(parked, keptAttempts)
   }
 
   #raise(parked: number, reason: AttentionReason, nowMs: number): void {

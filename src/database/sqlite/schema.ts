@@ -98,11 +98,11 @@ export const migrations: readonly string[] = [
   create index {p}call_key on {p}call (key) where key is not null;
   create index {p}call_generation on {p}call (subscription, generation);
 
-  -- Failed attempts of parked messages, the newest few.
+  -- Failed attempts of parked messages, the newest few, in the order they were made: after a redrive attempt counts from 1 again.
   create table {p}attempt (
-    parked integer not null, attempt integer not null, at_ms integer not null,
+    parked integer not null, turn integer not null, attempt integer not null, at_ms integer not null,
     error_name text not null, error_message text not null, error_stack text not null,
-    primary key (parked, attempt)) strict, without rowid;
+    primary key (parked, turn)) strict, without rowid;
 
   -- Who did what to an attention item, when and why; details is JSON.
   create table {p}audit (
