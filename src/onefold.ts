@@ -1,4 +1,6 @@
 import type { App, OnefoldOptions } from './app.ts'
+import type { AppBlueprint, Simulable } from './app-blueprint.ts'
+import { blueprint, standIn } from './app-blueprint.ts'
 import type { Attention } from './attention/attention.ts'
 import { AttentionListener } from './attention/attention-listener.ts'
 import { DatabaseAttention } from './attention/database-attention.ts'
@@ -47,12 +49,7 @@ export function onefold<Tx>(options: OnefoldOptions<Tx>): App<Tx> {
   return new OnefoldApp<Tx>(options)
 }
 
-interface Declared {
-  readonly topic: AnyTopic
-  readonly options: ConsumeOptions<unknown, unknown>
-}
-
-class OnefoldApp<Tx> implements App<Tx> {
+class OnefoldApp<Tx> implements App<Tx>, Simulable {
   readonly #options: OnefoldOptions<Tx>
   readonly #database: Database<Tx>
   readonly #runtime: Runtime
@@ -62,7 +59,8 @@ class OnefoldApp<Tx> implements App<Tx> {
   readonly #publisher: Publisher<Tx>
   readonly #window: DedupWindow
   readonly #suspectLock = new SuspectLock()
-  readonly #declared: Declared[] = []
+  readonly #declared: AppBlueprint['consumers'][number][] = []
+  readonly #schedules: AppBlueprint['schedules'][number][] = []
   readonly #topics = new Map<string, AnyTopic>()
   #state: 'new' | 'started' | 'stopped' = 'new'
   #opening: Promise<void> | undefined
@@ -132,6 +130,12 @@ class OnefoldApp<Tx> implements App<Tx> {
     })
   }
 
+  [standIn]: (() => App<unknown> | undefined) | undefined
+
+  get [blueprint](): AppBlueprint {
+    return { options: this.#options as OnefoldOptions<unknown>, consumers: this.#declared, schedules: this.#schedules }
+  }
+
   get consumers(): readonly { readonly topic: AnyTopic; readonly group: string }[] {
     return this.#declared.map(({ topic, options }) => ({ topic, group: options.group }))
   }
@@ -152,7 +156,7 @@ class OnefoldApp<Tx> implements App<Tx> {
         `consumed once per topic in an app: ${topic.name} has a consumer of that group already`,
       )
     }
-    this.#declared.push({ topic, options })
+    this.#declared.push({ topic, options, declared: new Error('declared') })
     this.#topics.set(topic.name, topic)
   }
 
@@ -160,6 +164,7 @@ class OnefoldApp<Tx> implements App<Tx> {
     if (this.#state !== 'new')
       throw new OnefoldError('APP_STARTED', 'schedule() was called after start(); declare every schedule before the app starts.')
     this.#scheduler.declare(topic, options)
+    this.#schedules.push({ topic, options })
     this.#topics.set(topic.name, topic)
   }
 
@@ -323,7 +328,7 @@ class OnefoldApp<Tx> implements App<Tx> {
     data: NoInfer<I>,
     options: PublishOptions & { readonly tx?: unknown } = {},
   ): Promise<Receipt> {
-    return this.#publisher.publish(topic, data, options)
+    return this[standIn]?.()?.publish(topic, data, options) ?? this.#publisher.publish(topic, data, options)
   }
 
   publishMany<I, D>(
@@ -331,11 +336,12 @@ class OnefoldApp<Tx> implements App<Tx> {
     items: readonly PublishManyItem<I>[],
     options: { readonly tx?: unknown; readonly signal?: AbortSignal } = {},
   ): Promise<Receipt[]> {
-    return this.#publisher.publishMany(topic, items, options)
+    return this[standIn]?.()?.publishMany(topic, items, options) ?? this.#publisher.publishMany(topic, items, options)
   }
 
   transaction<R>(work: (context: { tx: Tx; publish: PublishInside }) => Awaitable<R>): Promise<R> {
-    return this.#publisher.transaction(work)
+    const other = this[standIn]?.() as App<Tx> | undefined
+    return other?.transaction(work) ?? this.#publisher.transaction(work)
   }
 
   #consumerContext(topic: AnyTopic, options: ConsumeOptions<unknown, unknown>): ConsumerContext {

@@ -1,0 +1,55 @@
+import type { Incarnation, World } from './world.ts'
+
+/** Onefold's own files: a place there says nothing to a user. */
+const own = new URL('../..', import.meta.url).href
+
+/** The first line of a stack that is the user's: `app.ts:12`, and nothing when there is none. */
+export function placeOf(error: Error): string | undefined {
+  const line = error.stack
+    ?.split('\n')
+    .slice(1)
+    .find((frame) => frame.includes('file:') && !frame.includes(own) && !frame.includes('/node_modules/'))
+  const found = line === undefined ? undefined : /(file:[^)\s]*?):(\d+):\d+\)?$/.exec(line)
+  if (found == null) return undefined
+  return `${decodeURIComponent((found[1] as string).split('/').at(-1) as string)}:${found[2]}`
+}
+
+/** A handler's context that tells the story of what is done with it. Without a listener, the context itself. */
+export function telling<C extends object>(world: World, self: Incarnation, context: C): C {
+  if (world.story === undefined) return context
+  const tx = 'tx' in context ? tellingTx(world, self, context.tx as object) : undefined
+  return new Proxy(context, {
+    get(target, name) {
+      if (name === 'tx' && tx !== undefined) return tx
+      const value: unknown = Reflect.get(target, name, target)
+      if (name !== 'publish' || typeof value !== 'function') return value
+      return (...parameters: unknown[]) => {
+        const topic = (parameters[0] as { name?: string } | undefined)?.name
+        world.tell(self, `publishes to ${topic}, with this commit`, placeOf(new Error('here')))
+        return value.apply(target, parameters)
+      }
+    },
+  })
+}
+
+function tellingTx(world: World, self: Incarnation, tx: object): object {
+  const tell = (sql: unknown): void => {
+    if (typeof sql === 'string') world.tell(self, short(sql), placeOf(new Error('here')))
+  }
+  return new Proxy(tx, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (typeof value !== 'function') return value
+      if (name !== 'run' && name !== 'get' && name !== 'all' && name !== 'prepare') return value.bind(target)
+      return (...parameters: unknown[]) => {
+        tell(parameters[0])
+        return value.apply(target, parameters)
+      }
+    },
+  })
+}
+
+const short = (sql: string): string => {
+  const line = sql.replaceAll(/\s+/g, ' ').trim()
+  return line.length > 90 ? `${line.slice(0, 87)}...` : line
+}

@@ -1,0 +1,176 @@
+import type { App } from '../../app.ts'
+import type { AppBlueprint, Simulable } from '../../app-blueprint.ts'
+import type { AnyCall } from '../../call.ts'
+import type { ConsumeOptions } from '../../consume/consume-options.ts'
+import { isThenable } from '../../message.ts'
+import type { Message } from '../../message.ts'
+import { onefold } from '../../onefold.ts'
+import type { AnyTopic } from '../../topic.ts'
+import type { Operation, PublishOperation } from '../history.ts'
+import type { OutsideWorld } from './outside-world.ts'
+import { placeOf, telling } from './places.ts'
+import type { SimulatedDatabase, TransactionLog } from './simulated-database.ts'
+import { simulatedRuntime } from './simulated-runtime.ts'
+import type { Subject } from './subject.ts'
+import type { Incarnation, World } from './world.ts'
+
+/** A lease of the simulator's: takeovers come soon, and a frozen process wakes long after its own has passed. */
+export const leaseMs = 200
+
+type Applied = Extract<Operation, { op: 'effect' }>
+
+/** Effects count when their transaction commits. */
+export class EffectLog implements TransactionLog {
+  readonly #history: Operation[]
+  #open: Applied[] = []
+  transactions = 0
+  asking: { readonly by: Incarnation; readonly publish: Omit<PublishOperation, 'outcome'> } | undefined
+
+  constructor(history: Operation[]) {
+    this.#history = history
+  }
+
+  begun(): void {
+    this.#open = []
+  }
+
+  applied(effect: Applied): void {
+    this.#open.push(effect)
+  }
+
+  committed(): void {
+    if (this.#open.length === 0) return
+    const transaction = `t${++this.transactions}`
+    for (const effect of this.#open) this.#history.push({ ...effect, transaction })
+    this.#open = []
+  }
+
+  rolledBack(): void {
+    this.#open = []
+  }
+
+  /** What the producer is waiting to hear of, if that was it. */
+  unanswered(self: Incarnation): void {
+    if (self === this.asking?.by) this.#history.push({ ...this.asking.publish, outcome: 'unknown' })
+  }
+}
+
+export interface ProcessContext {
+  readonly world: World
+  readonly subject: Subject
+  readonly history: Operation[]
+  readonly effects: EffectLog
+  readonly outside: OutsideWorld
+  readonly lives: readonly Incarnation[]
+}
+
+/** The app of one life of one process: the user's declarations over the world's ports. */
+export function appFor(
+  context: ProcessContext,
+  self: Incarnation,
+  database: SimulatedDatabase,
+): { readonly app: App<unknown>; readonly module: Simulable } {
+  const { world, subject, lives } = context
+  const made = subject.make()
+  const { options, consumers, schedules } = made.blueprint
+  const app = onefold<unknown>({
+    database: database as never,
+    ...(options.source === undefined ? {} : { source: options.source }),
+    runtime: simulatedRuntime(world, self, lives),
+    leaseMs,
+    onEvent: (event) => {
+      if (event.kind === 'taken-over') world.tell(self, `takes over ${event.topic}/${event.group}`)
+      else if (event.kind === 'fenced') world.tell(self, `is fenced: its epoch is old (${event.topic}/${event.group})`)
+      else if (event.kind === 'attempt-failed' || event.kind === 'attention') world.tell(self, event.message)
+    },
+  })
+  for (const consumer of consumers) {
+    const { topic, options: consume } = consumer
+    app.consume(topic as never, simulated(context, self, topic, consume, consumer) as never)
+  }
+  for (const schedule of schedules) app.schedule(schedule.topic, schedule.options)
+  return { app, module: made.app }
+}
+
+function simulated(
+  context: ProcessContext,
+  self: Incarnation,
+  topic: AnyTopic,
+  options: ConsumeOptions<unknown, unknown>,
+  consumer: AppBlueprint['consumers'][number],
+): ConsumeOptions<unknown, unknown> {
+  const { world, history, effects } = context
+  const of = { topic: topic.name, group: options.group }
+  const worker = `${self.name}/${self.life}`
+  const begins = (message: Message<unknown>, attempt: number): void => {
+    if (world.story === undefined) return
+    const again = attempt > 1 ? ` (attempt ${attempt})` : ''
+    world.tell(self, `runs the handler of ${of.topic}/${of.group} for ${message.id}${again}`, placeOf(consumer.declared))
+  }
+  const effect = (message: Message<unknown>, attempt: number): Applied => ({
+    op: 'effect',
+    ...of,
+    identity: message.id,
+    outcome: 'happened',
+    attempt,
+    worker,
+  })
+  if (options.receive !== undefined) {
+    const { receive } = options
+    return {
+      ...options,
+      receive(data: unknown, receiveContext: Parameters<typeof receive>[1]) {
+        const { message, attempt } = receiveContext
+        begins(message, attempt)
+        return after(receive(data, receiveContext), () => void history.push(effect(message, attempt)))
+      },
+    }
+  }
+  if (options.applyBatch !== undefined) {
+    const { applyBatch } = options
+    return {
+      ...options,
+      applyBatch(items, batchContext) {
+        for (const { message, attempt } of items) begins(message, attempt)
+        return after(applyBatch(items, telling(world, self, batchContext)), () => {
+          for (const { message, attempt } of items) effects.applied(effect(message, attempt))
+        })
+      },
+    }
+  }
+  const { apply } = options
+  const calls = options.calls as Readonly<Record<string, AnyCall>> | undefined
+  return {
+    ...options,
+    ...(calls === undefined
+      ? {}
+      : {
+          calls: Object.fromEntries(
+            Object.entries(calls).map(([name, call]) => [name, context.outside.simulate(call, name, self, (data, token) => ({ ...of, identity: idOf(context.subject, topic, data) ?? token }))]),
+          ),
+        }),
+    apply(data: unknown, applyContext: Parameters<typeof apply>[1]) {
+      const { message, attempt } = applyContext
+      begins(message, attempt)
+      return after(apply(data, telling(world, self, applyContext)), () => effects.applied(effect(message, attempt)))
+    },
+  } as ConsumeOptions<unknown, unknown>
+}
+
+/** Of a message whose call is asked for: a call sees the data alone. */
+function idOf(subject: Subject, topic: AnyTopic, data: unknown): string | undefined {
+  if (topic.id !== undefined) return topic.id(data)
+  const json = JSON.stringify(data)
+  return subject.workload.find((item) => item.topic.name === topic.name && JSON.stringify(item.data) === json)?.id
+}
+
+function after(result: unknown, then: () => void): unknown {
+  if (isThenable(result)) {
+    return result.then((value) => {
+      then()
+      return value
+    })
+  }
+  then()
+  return result
+}

@@ -1,0 +1,285 @@
+import type { App } from '../../app.ts'
+import type { Simulable } from '../../app-blueprint.ts'
+import { standIn } from '../../app-blueprint.ts'
+import { isOnefoldError } from '../../errors.ts'
+import { checkAll } from '../checkers/check-all.ts'
+import type { CheckOptions } from '../checkers/violation.ts'
+import type { Operation } from '../history.ts'
+import type { Decision, Decisions, Deviations } from './decisions.ts'
+import { SimulationEscape } from './escape.ts'
+import { OutsideWorld } from './outside-world.ts'
+import { appFor, EffectLog, leaseMs } from './processes.ts'
+import type { FinalState } from './final-state.ts'
+import { finalState } from './final-state.ts'
+import { SimulatedDatabase } from './simulated-database.ts'
+import type { SqliteWorld } from './sqlite-world.ts'
+import type { Subject } from './subject.ts'
+import type { Moment } from './world.ts'
+import { Incarnation, World } from './world.ts'
+
+/** Partitions of a topic in the simulator: two show what crosses them. */
+const maxPartitions = 2
+/** After this much simulated time, and so many steps, without an end: something waits for ever. */
+const bounds = { steps: 60_000, ms: 3_600_000 }
+/** A killed process is started again after so long. */
+const restartMs = 5
+const startMs = Date.UTC(2026, 0, 1)
+
+export interface Violated {
+  /** Which rule: a checker, an invariant of the user's, or 'same end'. */
+  readonly rule: string
+  readonly what: string
+}
+
+export interface ScheduleResult {
+  readonly trail: readonly Decision[]
+  readonly deviations: Deviations
+  readonly violations: readonly Violated[]
+  readonly history: readonly Operation[]
+  readonly state: FinalState
+  readonly story: readonly Moment[]
+  readonly steps: number
+}
+
+export interface ScheduleOptions {
+  readonly subject: Subject
+  readonly sqlite: SqliteWorld
+  readonly decisions: Decisions
+  readonly story?: boolean
+  /** Milliseconds by which this run's clock is off: what depends on it shows. */
+  readonly clockOffMs?: number
+  /** What the end is compared with; undefined: with nothing. */
+  readonly expected?: { readonly ignored: ReadonlySet<string>; readonly differs: (state: FinalState) => string | undefined }
+}
+
+/** Runs one schedule from an empty database to its quiet end, and judges it. */
+export async function runSchedule(options: ScheduleOptions): Promise<ScheduleResult> {
+  const { subject, sqlite, decisions } = options
+  sqlite.reset()
+  subject.reset?.()
+  const world = new World({
+    decisions,
+    startMs: startMs + (options.clockOffMs ?? 0),
+    freezeMs: leaseMs * 4,
+    story: options.story === true,
+  })
+  const run = new Run(world, options)
+  patched = world
+  let ended: 'ended' | 'stuck' | 'endless' = 'ended'
+  let trouble: unknown
+  try {
+    run.start()
+    ended = await world.run(() => run.ended, bounds)
+  } catch (error) {
+    trouble = error
+  } finally {
+    run.end()
+    patched = undefined
+  }
+  if (trouble instanceof SimulationEscape) throw trouble
+  const state = finalState(sqlite, run.outside, options.expected?.ignored ?? new Set())
+  const violations = trouble === undefined ? run.judge(ended, state) : [{ rule: 'no error', what: String(trouble) }]
+  return {
+    trail: decisions.trail,
+    deviations: decisions.deviations(),
+    violations,
+    history: run.history,
+    state,
+    story: world.story ?? [],
+    steps: world.steps,
+  }
+}
+
+/** Whose clock and timers the patched globals are at this moment. */
+export let patched: World | undefined
+
+class Run {
+  readonly history: Operation[] = []
+  readonly outside: OutsideWorld
+  readonly #world: World
+  readonly #options: ScheduleOptions
+  readonly #lives: Incarnation[] = []
+  readonly #apps = new Map<Incarnation, App<unknown>>()
+  readonly #neighbours = new Set<SimulatedDatabase>()
+  readonly #effects: EffectLog
+  readonly #published = new Set<number>()
+  readonly #stoodFor: Simulable[] = []
+  #endMs: number | undefined
+
+  constructor(world: World, options: ScheduleOptions) {
+    const { subject } = options
+    this.#world = world
+    this.#options = options
+    this.#effects = new EffectLog(this.history)
+    this.outside = new OutsideWorld(world, this.history, { models: subject.outside, honoursTokens: subject.honoursTokens })
+  }
+
+  start(): void {
+    const { subject } = this.#options
+    for (const { topic, options } of subject.make().blueprint.consumers)
+      this.history.push({ op: 'consumer', topic: topic.name, group: options.group })
+    for (let number = 1; number <= subject.workers; number++) this.#startWorker(`worker ${number}`)
+    this.#startProducer()
+  }
+
+  #life(name: string, started: (self: Incarnation, app: App<unknown>) => void): void {
+    const { subject, sqlite } = this.#options
+    const self = new Incarnation(name, 1 + this.#lives.filter((life) => life.name === name).length, this.#lives.length + 1)
+    this.#lives.push(self)
+    const database = new SimulatedDatabase({
+      world: this.#world,
+      sqlite,
+      self,
+      log: this.#effects,
+      neighbours: this.#neighbours,
+      everyCommit: subject.everyCommit,
+      maxPartitions,
+    })
+    const context = {
+      world: this.#world,
+      subject,
+      history: this.history,
+      effects: this.#effects,
+      outside: this.outside,
+      lives: this.#lives,
+    }
+    self.onDeath.push(() => {
+      this.history.push({ op: 'fault', fault: 'killed', ends: `${self.name}/${self.life}` })
+      this.#world.timer(supervisor, restartMs, () => this.#life(name, started))
+    })
+    this.#world.current = self
+    if (self.life > 1) this.#world.tell(self, 'starts again')
+    const { app, module } = appFor(context, self, database)
+    module[standIn] = () => this.#running()
+    this.#stoodFor.push(module)
+    this.#apps.set(self, app)
+    started(self, app)
+  }
+
+  #running(): App<unknown> {
+    const { current } = this.#world
+    const app = current === undefined ? undefined : this.#apps.get(current)
+    if (app === undefined) throw new SimulationEscape('what runs outside every simulated process')
+    return app
+  }
+
+  #startWorker(name: string): void {
+    this.#life(name, (_self, app) => {
+      app.start().catch((error: unknown) => {
+        this.#world.trouble ??= error instanceof Error ? error : new Error(String(error))
+      })
+    })
+  }
+
+  #startProducer(): void {
+    this.#life('producer', (self, app) => {
+      this.#produce(self, app).catch((error: unknown) => {
+        this.#world.trouble ??= error instanceof Error ? error : new Error(String(error))
+      })
+    })
+  }
+
+  /** As a client that means it: the same message under the same id, until it has an answer. */
+  async #produce(self: Incarnation, app: App<unknown>): Promise<void> {
+    const { workload } = this.#options.subject
+    for (const [index, { topic, data, id, key }] of workload.entries()) {
+      while (!this.#published.has(index)) {
+        const name = { topic: topic.name, identity: id ?? topic.id?.(data) ?? '?' }
+        const told = { op: 'publish', ...name, producer: 'producer', body: JSON.stringify(data) } as const
+        this.#effects.asking = { by: self, publish: told }
+        try {
+          const given = { ...(topic.id === undefined && id !== undefined ? { id } : {}), ...(key === undefined ? {} : { key }) }
+          const receipt = await app.publish(topic, data as never, given)
+          this.#published.add(index)
+          this.#world.tell(self, `publishes ${receipt.id} to ${topic.name}: ${receipt.status}`)
+          this.history.push({
+            ...told,
+            identity: receipt.id,
+            outcome: 'happened',
+            receipt: receipt.status === 'duplicate' ? 'duplicate' : 'accepted',
+          })
+        } catch (error) {
+          const outcome = isOnefoldError(error) && error.outcome === 'not-applied' ? 'did-not-happen' : 'unknown'
+          this.history.push({ ...told, outcome })
+          if (isOnefoldError(error) && error.retry === 'never') {
+            this.#world.tell(self, `is refused: ${error.message}`)
+            this.#published.add(index)
+          } else await new Promise<void>((resolve) => void this.#world.timer(self, 3, resolve))
+        }
+      }
+    }
+    this.#world.tell(self, 'has published everything')
+  }
+
+  /** Asked when nobody has anything to do at this moment: is there anything left that anybody should do? */
+  get ended(): boolean {
+    const { subject, sqlite } = this.#options
+    if (this.#published.size < subject.workload.length) return false
+    const world = this.#world
+    if (this.#lives.some((life) => !life.dead && life.frozenUntilMs > world.nowMs)) return false
+    if (this.#lives.some((life) => life.dead && !this.#lives.some((later) => later.name === life.name && later.life > life.life)))
+      return false
+    if (sqlite.whatIsLeft() !== '') {
+      this.#endMs = undefined
+      return false
+    }
+    // Once more after everybody had the time to act on it: a process that woke up late, or an answer that comes late.
+    if (this.#endMs === undefined) {
+      this.#endMs = world.nowMs + 60
+      world.timer(supervisor, 60, () => undefined)
+    }
+    return world.nowMs >= this.#endMs
+  }
+
+  end(): void {
+    for (const life of this.#lives) life.dead = true
+    for (const module of this.#stoodFor) module[standIn] = undefined
+  }
+
+  judge(ended: 'ended' | 'stuck' | 'endless', state: FinalState): Violated[] {
+    const { subject, sqlite, expected } = this.#options
+    if (ended !== 'ended') {
+      const left = sqlite.whatIsLeft()
+      return [
+        {
+          rule: 'liveness',
+          what:
+            ended === 'stuck'
+              ? `Nothing goes on any more, and there is work left (${left}): some handler waits for what the simulator does not know, a timer of its own or the network.`
+              : `It does not come to an end: after an hour of simulated time there is work left (${left}).`,
+        },
+      ]
+    }
+    sqlite.addTo(this.history)
+    this.history.push({ op: 'end', quiet: true })
+    const violations: Violated[] = checkAll(this.history, this.#promises()).map(({ checker, what }) => ({ rule: checker, what }))
+    for (const [name, invariant] of subject.invariants) {
+      const wrong = sqlite.judge(invariant)
+      if (wrong !== undefined) violations.push({ rule: name, what: wrong })
+    }
+    const differs = expected?.differs(state)
+    if (differs !== undefined) violations.push({ rule: 'same end', what: differs })
+    return violations
+  }
+
+  #promises(): CheckOptions {
+    const { blueprint } = this.#options.subject.make()
+    const { consumers } = blueprint
+    const each = <T>(value: (consumer: (typeof consumers)[number]) => T): Record<string, T> =>
+      Object.fromEntries(consumers.map((consumer) => [consumer.options.group, value(consumer)]))
+    const calls = consumers.flatMap(({ options }) => Object.entries((options.calls ?? {}) as Record<string, { rule: never }>))
+    return {
+      semantics: each(({ options }) => options.semantics ?? 'effectively-once'),
+      promises: {
+        order: each(({ topic }) => (topic.settings.order === 'none' ? 'none' : 'key')),
+        onExhausted: each(({ options }) => options.onExhausted ?? 'hold'),
+        calls: Object.fromEntries(
+          calls.map(([name, { rule }]) => [name, { rule, chargedOnce: this.#options.subject.honoursTokens || rule === 'ask-person' }]),
+        ),
+      },
+    }
+  }
+}
+
+/** Starts what was killed; never killed itself. */
+const supervisor = new Incarnation('supervisor', 1, 0)

@@ -1,0 +1,261 @@
+import type { Changes, Database, Session, Stores, WriteOptions } from '../../database/database.ts'
+import { sqliteCard } from '../../database/sqlite/card.ts'
+import { commitUnknown, isConstraint, transactionEnded } from '../../database/sqlite/errors.ts'
+import { SqliteSession, SqliteStores } from '../../database/sqlite/session.ts'
+import type { SqliteTx } from '../../database/sqlite/transaction-handle.ts'
+import { TransactionHandle } from '../../database/sqlite/transaction-handle.ts'
+import type { DatabaseStatus } from '../../inspect/status.ts'
+import { OnefoldError } from '../../errors.ts'
+import type { Awaitable } from '../../message.ts'
+import { isThenable } from '../../message.ts'
+import type { AnyTopic } from '../../topic.ts'
+import { SimulationEscape } from './escape.ts'
+import type { SqliteWorld } from './sqlite-world.ts'
+import { prefix, ProcessConnection } from './sqlite-world.ts'
+import type { Incarnation, World } from './world.ts'
+import { fine } from './world.ts'
+
+/** What may go wrong with a commit. Every one of them has been seen on a real engine. */
+export const commitFaults = [
+  'killed before COMMIT',
+  'killed after COMMIT',
+  'refused, busy',
+  'COMMIT took effect, answer lost',
+  'COMMIT lost, answer lost',
+  'frozen before it',
+] as const
+
+/** Commits that move messages. The others keep house: leases, membership, declarations. */
+const ofMessages = /^(publish|consume|transaction|relay|acknowledge|release delayed|schedule)/
+
+/** What a process has done in its open transaction: told to the world when that commits, and forgotten when it does not. */
+export interface TransactionLog {
+  begun(self: Incarnation): void
+  committed(self: Incarnation): void
+  rolledBack(self: Incarnation): void
+  /** Whoever asked for this commit will not learn what became of it. */
+  unanswered(self: Incarnation): void
+}
+
+export interface SimulatedDatabaseOptions {
+  readonly world: World
+  readonly sqlite: SqliteWorld
+  readonly self: Incarnation
+  readonly log: TransactionLog
+  readonly neighbours: Set<SimulatedDatabase>
+  /** Also commits that only keep house may fail. */
+  readonly everyCommit: boolean
+  /** Partitions of a topic, at most. */
+  readonly maxPartitions: number
+}
+
+/** The database port of one simulated process, over real SQL: every commit is a place where the world may fail it. */
+export class SimulatedDatabase implements Database<SqliteTx> {
+  readonly card = sqliteCard('simulated', 'FULL')
+  readonly changes: Changes
+  readonly #options: SimulatedDatabaseOptions
+  readonly #connection: ProcessConnection
+  readonly #session: SqliteSession
+  readonly #reader: SqliteStores
+  readonly #listeners = new Set<(topics: ReadonlySet<string> | undefined) => void>()
+  #inside = false
+
+  constructor(options: SimulatedDatabaseOptions) {
+    this.#options = options
+    const { world, sqlite, self } = options
+    this.#connection = new ProcessConnection(sqlite, self)
+    const stores = { prefix, wallMs: () => world.nowMs }
+    this.#session = new SqliteSession(this.#connection, { ...stores, onCommit: (topics) => this.#committed(topics) })
+    this.#reader = new SqliteStores(new ProcessConnection(sqlite, self), stores)
+    fewerPartitions(this.#session, options.maxPartitions)
+    this.changes = {
+      onChange: (listener) => {
+        this.#listeners.add(listener)
+        return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+      },
+    }
+    self.onDeath.push(() => this.#died())
+  }
+
+  async open(): Promise<void> {
+    this.#options.neighbours.add(this)
+  }
+
+  async close(): Promise<void> {
+    this.#options.neighbours.delete(this)
+  }
+
+  write<R>(work: (session: Session<SqliteTx>) => Awaitable<R>, { what }: WriteOptions): Promise<R> {
+    const { world, self, everyCommit } = this.#options
+    return new Promise<R>((resolve, reject) => {
+      world.call({
+        owner: self,
+        label: what,
+        locks: true,
+        faults: everyCommit || ofMessages.test(what) ? commitFaults : [],
+        begin: (fault) => void this.#transaction(work, what, fault).then(resolve, reject),
+      })
+    })
+  }
+
+  async #transaction<R>(work: (session: Session<SqliteTx>) => Awaitable<R>, what: string, fault: string): Promise<R> {
+    const { world, self, log } = this.#options
+    const session = this.#session
+    if (fault === 'killed before COMMIT') return this.#killed(`before COMMIT of: ${what}`)
+    if (fault === 'refused, busy') {
+      world.tell(self, `is told that the database is busy: ${what}`)
+      throw new OnefoldError('DATABASE_BUSY', 'the simulated database is busy.', { retry: 'later' })
+    }
+    this.#connection.prepare('begin immediate').run()
+    this.#connection.open = true
+    world.locked = self
+    log.begun(self)
+    if (fault !== fine) log.unanswered(self)
+    let value: R
+    try {
+      session.begun()
+      const running = this.#run(work)
+      value = isThenable(running) ? ((await running) as R) : running
+      if (self.dead) return await never<R>()
+      if (!this.#connection.inTransaction) throw transactionEnded()
+      session.flush()
+      if (fault === 'COMMIT lost, answer lost') throw commitUnknown(new Error('disk I/O error (simulated)'), 'simulated')
+      this.#commit()
+    } catch (error) {
+      if (self.dead) return await never<R>()
+      this.#rollback()
+      if (fault === 'COMMIT lost, answer lost') world.tell(self, `COMMIT fails, and nobody says whether it did: ${what}`)
+      throw error
+    }
+    if (fault === 'killed after COMMIT') return this.#killed(`after COMMIT of: ${what}`)
+    if (fault === 'COMMIT took effect, answer lost') {
+      world.tell(self, `COMMIT takes effect, but its answer is an error: ${what}`)
+      throw commitUnknown(new Error('disk I/O error (simulated)'), 'simulated')
+    }
+    return value
+  }
+
+  #run<R>(work: (session: Session<SqliteTx>) => Awaitable<R>): Awaitable<R> {
+    this.#inside = true
+    try {
+      return work(this.#session)
+    } finally {
+      this.#inside = false
+    }
+  }
+
+  #commit(): void {
+    const { world, sqlite, self, log } = this.#options
+    try {
+      this.#connection.prepare('commit').run()
+    } catch (error) {
+      if (!isConstraint(error)) throw error
+      throw new OnefoldError('COMMIT_REFUSED', `COMMIT was refused by a deferred constraint (${(error as Error).message}).`, {
+        cause: error,
+      })
+    }
+    this.#connection.open = false
+    world.locked = undefined
+    sqlite.commits++
+    this.#connection.ownCommits++
+    log.committed(self)
+    this.#session.committed()
+  }
+
+  #rollback(): void {
+    const { world, sqlite, self, log } = this.#options
+    if (!this.#connection.open) return
+    if (sqlite.connection.inTransaction) sqlite.connection.exec('rollback')
+    this.#connection.open = false
+    world.locked = undefined
+    log.rolledBack(self)
+    if (!self.dead) this.#session.rolledBack()
+  }
+
+  #killed<R>(when: string): Promise<R> {
+    const { world, self } = this.#options
+    world.crash(self, when)
+    return never<R>()
+  }
+
+  #died(): void {
+    this.#rollback()
+    this.#options.neighbours.delete(this)
+  }
+
+  #committed(topics: ReadonlySet<string> | undefined): void {
+    const { world, neighbours } = this.#options
+    this.#tell(topics)
+    for (const other of neighbours) {
+      if (other === this) continue
+      const { self } = other.#options
+      world.call({ owner: self, label: 'a notice of commits', locks: false, faults: [], begin: () => other.#tell(undefined) })
+    }
+  }
+
+  #tell(topics: ReadonlySet<string> | undefined): void {
+    this.#reader.topics.forget()
+    this.#reader.subscriptions.forget()
+    for (const listener of [...this.#listeners]) listener(topics)
+  }
+
+  /** What is committed: while somebody's transaction is open, its end is waited for. */
+  async read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R> {
+    const { world, self } = this.#options
+    while (world.locked !== undefined && world.locked !== self) {
+      await new Promise<void>((resolve) => {
+        world.call({ owner: self, label: 'a read', locks: true, faults: [], begin: () => resolve() })
+      })
+    }
+    return work(this.#reader)
+  }
+
+  join<R>(tx: unknown, work: (session: Session<SqliteTx>) => Awaitable<R>): Awaitable<R> {
+    if (tx instanceof TransactionHandle && tx.isOn(this.#connection)) {
+      tx.assertOpen()
+      return work(this.#session)
+    }
+    throw new OnefoldError('TX_FOREIGN', 'in the simulator, tx is the handle that apply or app.transaction() gives.')
+  }
+
+  /** The world lets one process run at a time: its transaction is open, and it is its code that asks. */
+  insideTransaction(): boolean {
+    const { world, self } = this.#options
+    return this.#inside || (world.locked === self && world.current === self)
+  }
+
+  async maintain(): Promise<boolean> {
+    return false
+  }
+
+  async scrub(): Promise<boolean> {
+    return true
+  }
+
+  async status(): Promise<DatabaseStatus> {
+    throw new SimulationEscape('app.status()')
+  }
+
+  async backup(): Promise<void> {
+    throw new SimulationEscape('app.backup()')
+  }
+}
+
+/** A schedule with eight partitions of every topic would be mostly leases. */
+function fewerPartitions(session: SqliteSession, most: number): void {
+  const { topics } = session
+  const declare = topics.declare.bind(topics)
+  const reduced = new Map<AnyTopic, AnyTopic>()
+  topics.declare = (topic) => {
+    let small = reduced.get(topic)
+    if (small === undefined) {
+      small = { ...topic, settings: { ...topic.settings, partitions: Math.min(most, topic.settings.partitions ?? most) } }
+      reduced.set(topic, small)
+    }
+    return declare(small)
+  }
+}
+
+function never<R>(): Promise<R> {
+  return new Promise<R>(() => undefined)
+}

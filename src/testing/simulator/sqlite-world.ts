@@ -1,0 +1,221 @@
+import { DatabaseSync } from 'node:sqlite'
+import type { SqliteConnection, SqliteStatement } from '../../database/sqlite/connection.ts'
+import { nodeConnection } from '../../database/sqlite/connection.ts'
+import { migrate } from '../../database/sqlite/open-file.ts'
+import type { AttentionKind } from '../../attention/attention-store.ts'
+import type { Runtime } from '../../runtime.ts'
+import type { Operation } from '../history.ts'
+import type { Invariant } from './subject.ts'
+import type { Incarnation } from './world.ts'
+
+/** A table of the user's, with what of it can be compared between runs. */
+interface UserTable {
+  readonly name: string
+  readonly columns: readonly string[]
+}
+
+export const prefix = 'onefold_'
+
+const messages = `select topic, id, data from ${prefix}message order by topic, partition, "offset"`
+const attention = `select s.topic, s.grp, a.id, a.kind from ${prefix}attention a join ${prefix}subscription s using (subscription)
+  where a.state = 'open' order by a.attention`
+const left = `
+  select s.topic || '/' || s.grp as what, sum(p.head - coalesce(c."offset", 0)) as messages
+    from ${prefix}subscription s join ${prefix}topic t on t.name = s.topic join ${prefix}partition p using (topic)
+    left join ${prefix}checkpoint c on c.subscription = s.subscription and c.partition = cast(p.number as text)
+    where p.head > coalesce(c."offset", 0) group by 1
+  union all select s.topic || '/' || s.grp || ', parked', count(*)
+    from ${prefix}parked join ${prefix}subscription s using (subscription) where state = 'waiting' group by 1
+  union all select 'to be delivered later', count(*) from ${prefix}schedule having count(*) > 0`
+
+/**
+ * One real SQLite database in memory, which all simulated processes share. Transactions are real; only one is open at a time,
+ * and who has it open is known. Between schedules it is emptied, not made again.
+ */
+export class SqliteWorld {
+  readonly database: DatabaseSync
+  readonly connection: SqliteConnection
+  commits = 0
+  readonly #setup: ((database: DatabaseSync) => void) | undefined
+  #reset: (() => void) | undefined
+  #userTables: readonly UserTable[] = []
+
+  constructor(runtime: Runtime, setup: ((database: DatabaseSync) => void) | undefined) {
+    this.database = new DatabaseSync(':memory:')
+    this.connection = nodeConnection(this.database, ':memory:')
+    this.#setup = setup
+    migrate(this.connection, ':memory:', { prefix, runtime })
+  }
+
+  /** As it was before anything happened: Onefold's tables, and the user's as `setup` leaves them. */
+  reset(): void {
+    if (this.connection.inTransaction) this.connection.exec('rollback')
+    this.commits = 0
+    if (this.#reset === undefined) this.#begin()
+    else this.#reset()
+  }
+
+  /** The user's setup runs once; what it left is kept, and put back before every schedule. */
+  #begin(): void {
+    this.#setup?.(this.database)
+    const { connection } = this
+    const tables = connection
+      .prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite^_%' escape '^'")
+      .all<{ name: string }>()
+      .map(({ name }) => name)
+    const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+    const kept = tables.map((name) => {
+      const rows = connection.prepareArrays(`select * from ${quoted(name)}`).all<never[]>()
+      const values = rows[0]?.map(() => '?').join(', ')
+      return { empty: `delete from ${quoted(name)}`, insert: `insert into ${quoted(name)} values (${values})`, rows }
+    })
+    const sequences = connection.prepare("select 1 from sqlite_schema where name = 'sqlite_sequence'").get() !== undefined
+    this.#userTables = tables
+      .filter((name) => !name.startsWith(prefix))
+      .map((name) => ({ name, columns: this.#comparable(name) }))
+    this.#reset = () => {
+      connection.prepare('pragma foreign_keys = off').run()
+      connection.prepare('begin').run()
+      for (const { empty, insert, rows } of kept) {
+        connection.prepare(empty).run()
+        for (const row of rows) connection.prepare(insert).run(...row)
+      }
+      if (sequences) connection.prepare('delete from sqlite_sequence').run()
+      connection.prepare('commit').run()
+      connection.prepare('pragma foreign_keys = on').run()
+    }
+  }
+
+  /** Without the column SQLite counts by itself: that tells the order of things, not what they are. */
+  #comparable(table: string): string[] {
+    const columns = this.connection
+      .prepare('select name, type, pk from pragma_table_info(?)')
+      .all<{ name: string; type: string; pk: number }>(table)
+    const keys = columns.filter(({ pk }) => pk > 0)
+    const counted = keys.length === 1 && keys[0]?.type.toUpperCase() === 'INTEGER' ? keys[0].name : undefined
+    return columns.map(({ name }) => name).filter((name) => name !== counted)
+  }
+
+  /** The user's tables, as one text a row, in an order of their own. */
+  userRows(ignored: ReadonlySet<string>): Map<string, readonly string[]> {
+    const state = new Map<string, readonly string[]>()
+    for (const { name, columns } of this.#userTables) {
+      const shown = columns.filter((column) => !ignored.has(`${name}.${column}`))
+      if (shown.length === 0) continue
+      const list = shown.map((column) => `"${column.replaceAll('"', '""')}"`).join(', ')
+      const rows = this.connection.prepare(`select ${list} from "${name.replaceAll('"', '""')}"`).all<Record<string, unknown>>()
+      state.set(
+        name,
+        rows
+          .map((row) => JSON.stringify(row, (_, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value)))
+          .sort(),
+      )
+    }
+    return state
+  }
+
+  /** Messages a group has not come to, or is to attempt again, or that are to be delivered later: in words, and '' for none. */
+  whatIsLeft(): string {
+    return this.connection
+      .prepare(left)
+      .all<{ what: string; messages: number }>()
+      .map(({ what, messages }) => `${what}: ${messages}`)
+      .join(', ')
+  }
+
+  /** Messages by topic, and what waits for a person. */
+  onefoldState(): Map<string, readonly string[]> {
+    const { connection } = this
+    const state = new Map<string, string[]>()
+    for (const { topic, data } of connection.prepare(messages).all<{ topic: string; data: string }>()) {
+      const name = `topic ${topic}`
+      state.set(name, [...(state.get(name) ?? []), data])
+    }
+    for (const rows of state.values()) rows.sort()
+    const waiting = connection.prepare(attention).all<{ topic: string; grp: string; id: string; kind: string }>()
+    state.set('attention', waiting.map(({ topic, grp, id, kind }) => `${kind} ${topic}/${grp} ${id}`).sort())
+    return state
+  }
+
+  /** What was published from inside, and what came to wait for a person, for the checkers. */
+  addTo(history: Operation[]): void {
+    const { connection } = this
+    const known = new Set(history.flatMap((one) => (one.op === 'publish' ? [`${one.topic} ${one.identity}`] : [])))
+    for (const { topic, id, data } of connection.prepare(messages).all<{ topic: string; id: string; data: string }>()) {
+      if (!known.has(`${topic} ${id}`)) history.push({ op: 'publish', topic, identity: id, outcome: 'happened', body: data })
+    }
+    const rows = connection.prepare(attention).all<{ topic: string; grp: string; id: string; kind: AttentionKind }>()
+    for (const { topic, grp, id, kind } of rows) history.push({ op: 'attention', topic, group: grp, identity: id, kind })
+  }
+
+  /** What an invariant of the user's says of what is committed; undefined when it holds. */
+  judge(invariant: Invariant): string | undefined {
+    const { connection } = this
+    try {
+      const said = invariant({
+        all: (sql, ...params) => connection.prepare(sql).all(...params),
+        get: (sql, ...params) => connection.prepare(sql).get(...params),
+      })
+      if (said === undefined || said === true) return undefined
+      return said === false ? 'It does not hold.' : said
+    } catch (error) {
+      return (error as Error)?.message ?? String(error)
+    }
+  }
+
+  get userTables(): readonly UserTable[] {
+    return this.#userTables
+  }
+
+  close(): void {
+    this.connection.close()
+  }
+}
+
+/** One process's connection: it sees a transaction only while that is its own, and is cut when the process dies. */
+export class ProcessConnection implements SqliteConnection {
+  readonly file = ':memory:'
+  readonly library = 'node:sqlite'
+  readonly #world: SqliteWorld
+  readonly #self: Incarnation
+  /** Commits of others since this process looked last, told as SQLite tells it. */
+  readonly #version: SqliteStatement
+  ownCommits = 0
+  open = false
+
+  constructor(world: SqliteWorld, self: Incarnation) {
+    this.#world = world
+    this.#self = self
+    const dataVersion = (): { data_version: number } => ({ data_version: world.commits - this.ownCommits })
+    this.#version = { get: dataVersion, all: () => [dataVersion()], reader: true } as unknown as SqliteStatement
+  }
+
+  get inTransaction(): boolean {
+    return this.open && this.#world.connection.inTransaction
+  }
+
+  prepare(sql: string): SqliteStatement {
+    if (this.#self.dead) throw new Error(`${this.#self} is dead`)
+    return sql === 'pragma data_version' ? this.#version : this.#world.connection.prepare(sql)
+  }
+
+  prepareArrays(sql: string): SqliteStatement {
+    if (this.#self.dead) throw new Error(`${this.#self} is dead`)
+    return this.#world.connection.prepareArrays(sql)
+  }
+
+  exec(sql: string): void {
+    if (this.#self.dead) throw new Error(`${this.#self} is dead`)
+    this.#world.connection.exec(sql)
+  }
+
+  sibling(): SqliteConnection {
+    return this
+  }
+
+  owns(handle: unknown): boolean {
+    return handle === this.#world.database
+  }
+
+  close(): void {}
+}

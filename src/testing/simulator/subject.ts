@@ -1,0 +1,51 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { App } from '../../app.ts'
+import type { AppBlueprint, Simulable } from '../../app-blueprint.ts'
+import { blueprint } from '../../app-blueprint.ts'
+import { optionInvalid } from '../../errors.ts'
+import type { AnyTopic } from '../../topic.ts'
+import type { OutsideModel } from './outside-world.ts'
+
+/** A message the world's producer publishes, repeating it under the same id until it has an answer. */
+export interface WorkItem {
+  readonly topic: AnyTopic
+  readonly data: unknown
+  readonly id?: string
+  readonly key?: string
+}
+
+/** What is committed, for an invariant to look at. */
+export interface Committed {
+  all<R = Record<string, unknown>>(sql: string, ...params: (string | number | bigint | null | Uint8Array)[]): R[]
+  get<R = Record<string, unknown>>(sql: string, ...params: (string | number | bigint | null | Uint8Array)[]): R | undefined
+}
+
+/** Answers with what is wrong, in one sentence; undefined or true when nothing is. What it throws is wrong as well. */
+export type Invariant = (state: Committed) => string | boolean | undefined | void
+
+/** An app, or a function that makes one: called for every life of every simulated process, so that what is in memory dies with it. */
+export type Provable = App<never> | App<unknown> | (() => App<never> | App<unknown>)
+
+/** What is to be proved, checked and complete. */
+export interface Subject {
+  /** The declarations for one more life of a process. */
+  readonly make: () => { readonly app: Simulable; readonly blueprint: AppBlueprint }
+  /** Each life has a memory of its own. */
+  readonly ownMemory: boolean
+  readonly workload: readonly WorkItem[]
+  readonly setup: ((database: DatabaseSync) => void) | undefined
+  /** Before every schedule: what lives outside the database begins anew. */
+  readonly reset: (() => void) | undefined
+  readonly invariants: readonly (readonly [string, Invariant])[]
+  readonly outside: Readonly<Record<string, OutsideModel>>
+  readonly honoursTokens: boolean
+  readonly workers: number
+  readonly compare: boolean
+  readonly everyCommit: boolean
+}
+
+export function blueprintOf(app: unknown): AppBlueprint {
+  const found = (app as Partial<Simulable> | null | undefined)?.[blueprint]
+  if (found === undefined) throw optionInvalid('app', app, 'what onefold({ … }) returned, or a function that returns it')
+  return found
+}

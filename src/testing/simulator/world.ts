@@ -1,0 +1,202 @@
+import type { Decisions } from './decisions.ts'
+
+/** One life of one simulated process. */
+export class Incarnation {
+  readonly name: string
+  readonly life: number
+  readonly pid: number
+  dead = false
+  /** It executes nothing before this time: SIGSTOP, a long collection, a laptop that was closed. */
+  frozenUntilMs = Number.NEGATIVE_INFINITY
+  readonly onDeath: (() => void)[] = []
+
+  constructor(name: string, life: number, pid: number) {
+    this.name = name
+    this.life = life
+    this.pid = pid
+  }
+
+  toString(): string {
+    return this.life === 1 ? this.name : `${this.name} (life ${this.life})`
+  }
+}
+
+/** Something a process asks of the world outside it, and waits for. */
+export interface PortCall {
+  readonly owner: Incarnation
+  /** For people: 'publish to orders'. */
+  readonly label: string
+  /** It needs the database's one write lock. */
+  readonly locks: boolean
+  /** What may go wrong here, besides nothing. */
+  readonly faults: readonly string[]
+  begin(fault: string): void
+}
+
+interface Timer {
+  atMs: number
+  readonly order: number
+  readonly owner: Incarnation
+  readonly fire: () => void
+  cancelled: boolean
+}
+
+/** What happened, for the story of one schedule. */
+export interface Moment {
+  readonly atMs: number
+  readonly who: string
+  readonly what: string
+  /** Of the user's code that took part. */
+  readonly place?: string | undefined
+}
+
+export const fine = 'nothing goes wrong'
+const drained = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve))
+
+/**
+ * Time, processes, and everything between them, one step after the other. Nothing runs unless the world lets it: a process
+ * goes on when something it asked for is answered or a timer of its fires, and then until it has nothing left to do but wait.
+ */
+export class World {
+  readonly decisions: Decisions
+  readonly startMs: number
+  nowMs: number
+  /** Whose code is running. */
+  current: Incarnation | undefined
+  /** Whose transaction is open. */
+  locked: Incarnation | undefined
+  readonly freezeMs: number
+  /** Undefined: nobody wants to hear the story. */
+  readonly story: Moment[] | undefined
+  /** Why the schedule cannot be gone on with. */
+  trouble: Error | undefined
+  steps = 0
+  #calls: PortCall[] = []
+  #timers: Timer[] = []
+  #timerOrder = 0
+
+  constructor(options: { decisions: Decisions; startMs: number; freezeMs: number; story: boolean }) {
+    this.decisions = options.decisions
+    this.startMs = options.startMs
+    this.nowMs = options.startMs
+    this.freezeMs = options.freezeMs
+    this.story = options.story ? [] : undefined
+  }
+
+  tell(who: string | Incarnation, what: string, place?: string): void {
+    this.story?.push({ atMs: this.nowMs - this.startMs, who: String(who), what, place })
+  }
+
+  call(call: PortCall): void {
+    if (!call.owner.dead) this.#calls.push(call)
+  }
+
+  timer(owner: Incarnation, afterMs: number, fire: () => void): { cancel(): void } {
+    const timer: Timer = { atMs: this.nowMs + Math.max(0, afterMs), order: this.#timerOrder++, owner, fire, cancelled: false }
+    if (!owner.dead) this.#timers.push(timer)
+    return {
+      cancel: () => {
+        timer.cancelled = true
+      },
+    }
+  }
+
+  crash(owner: Incarnation, when: string): void {
+    if (owner.dead) return
+    this.tell(owner, `is killed ${when}`)
+    owner.dead = true
+    this.#calls = this.#calls.filter((call) => call.owner !== owner)
+    this.#timers = this.#timers.filter((timer) => timer.owner !== owner)
+    for (const listener of owner.onDeath) listener()
+  }
+
+  freeze(owner: Incarnation, when: string): void {
+    this.tell(owner, `is frozen ${when}`)
+    owner.frozenUntilMs = this.nowMs + this.freezeMs
+  }
+
+  /**
+   * Runs until `ended` says so, asked whenever nothing is left to do at this moment. 'stuck': nobody waits for anything the
+   * world knows of. 'endless': it went on for longer than anything should take.
+   */
+  async run(ended: () => boolean, bounds: { readonly steps: number; readonly ms: number }): Promise<'ended' | 'stuck' | 'endless'> {
+    const lastStep = this.steps + bounds.steps
+    const lastMs = this.nowMs + bounds.ms
+    for (;;) {
+      await drained()
+      if (this.trouble !== undefined) throw this.trouble
+      if (++this.steps > lastStep) return 'endless'
+      const call = this.#nextCall()
+      if (call !== undefined) {
+        this.#begin(call)
+        continue
+      }
+      if (this.locked === undefined && ended()) return 'ended'
+      const timer = this.#nextTimer()
+      if (timer === undefined) return 'stuck'
+      if (timer.atMs > lastMs) return 'endless'
+      this.nowMs = Math.max(this.nowMs, timer.atMs)
+      this.current = timer.owner
+      timer.fire()
+    }
+  }
+
+  /** Neither asked for something nor about to be woken at this very moment. */
+  get quiet(): boolean {
+    return this.#calls.length === 0
+  }
+
+  #begin(call: PortCall): void {
+    const { owner } = call
+    const fault =
+      call.faults.length === 0 ? fine : this.decisions.choose(`${owner.name}: ${call.label}`, [fine, ...call.faults])
+    this.current = owner
+    if (fault === 'frozen before it') {
+      this.freeze(owner, `before: ${call.label}`)
+      this.#calls.unshift({ ...call, faults: [] })
+      return
+    }
+    call.begin(fault)
+  }
+
+  #nextCall(): PortCall | undefined {
+    for (let index = 0; index < this.#calls.length; index++) {
+      const call = this.#calls[index] as PortCall
+      if (call.owner.frozenUntilMs > this.nowMs || (call.locks && this.locked !== undefined)) continue
+      this.#calls.splice(index, 1)
+      return call
+    }
+    return undefined
+  }
+
+  #nextTimer(): Timer | undefined {
+    let next = -1
+    let nextMs = Number.POSITIVE_INFINITY
+    let nextOrder = 0
+    let thawMs = Number.POSITIVE_INFINITY
+    for (let index = 0; index < this.#timers.length; index++) {
+      const timer = this.#timers[index] as Timer
+      if (timer.cancelled) {
+        const last = this.#timers.pop() as Timer
+        if (index < this.#timers.length) this.#timers[index--] = last
+        continue
+      }
+      const atMs = Math.max(timer.atMs, timer.owner.frozenUntilMs)
+      if (atMs > nextMs || (atMs === nextMs && timer.order > nextOrder)) continue
+      next = index
+      nextMs = atMs
+      nextOrder = timer.order
+    }
+    // A frozen process that only waits for an answer has no timer to wake it.
+    for (const { owner } of this.#calls) if (owner.frozenUntilMs > this.nowMs) thawMs = Math.min(thawMs, owner.frozenUntilMs)
+    if (thawMs <= nextMs && thawMs !== Number.POSITIVE_INFINITY) {
+      return { atMs: thawMs, order: 0, owner: this.#calls[0]?.owner as Incarnation, fire: () => undefined, cancelled: false }
+    }
+    if (next < 0) return undefined
+    const found = this.#timers[next] as Timer
+    const last = this.#timers.pop() as Timer
+    if (next < this.#timers.length) this.#timers[next] = last
+    found.atMs = nextMs
+    return found
+  }
+}
