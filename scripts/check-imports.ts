@@ -51,8 +51,8 @@ export const rooms: readonly Room[] = [
 export const outside: readonly { readonly module: RegExp; readonly files: readonly string[] }[] = [
   { module: /^@standard-schema\/spec$/, files: ['**'] }, // Types only: nothing of it runs.
   { module: /^croner$/, files: ['schedule/**'] }, // Loaded only when an app declares a schedule.
-  { module: /^node:sqlite$/, files: ['database/sqlite/**'] },
-  { module: /^node:(https?|http2|net|tls|dgram)$/, files: ['gateway/**', 'cli/**'] },
+  { module: /^node:sqlite$/, files: ['database/sqlite/**', 'testing/simulator/**'] },
+  { module: /^node:(https?|http2|net|tls|dgram)$/, files: ['gateway/**', 'cli/**', 'runtime/replaced-globals.ts'] },
   { module: /^node:(readline|repl|tty)(\/|$)/, files: ['cli/**'] },
 ]
 

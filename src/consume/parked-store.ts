@@ -62,7 +62,10 @@ export interface ParkedStore {
   ): Awaitable<readonly (ParkedMessage & { lane: string | undefined })[]>
   /** When the next one of this partition is due, or undefined. */
   nextDueMs(subscription: Subscription, partition: string): Awaitable<number | undefined>
-  /** Waiting → calling: from now on the row is in somebody's hands. False: it was no longer waiting. */
+  /**
+   * Waiting → calling: from now on the row is in somebody's hands. Again by the same hands is harmless: the commit that said so
+   * may have answered with an error. False: it is no longer there, or a person has it.
+   */
   call(row: bigint): Awaitable<boolean>
   /**
    * Calling → waiting, due at `nowMs`: after a takeover, for those whose owner is gone. Answers how many.

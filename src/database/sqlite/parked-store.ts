@@ -113,7 +113,8 @@ export class SqliteParkedStore implements ParkedStore {
 
   call(row: bigint): boolean {
     return (
-      this.#statements.sql("update {p}parked set state = 'calling' where parked = ? and state = 'waiting'").run(row).changes === 1
+      this.#statements.sql("update {p}parked set state = 'calling' where parked = ? and state in ('waiting', 'calling')").run(row)
+        .changes === 1
     )
   }
 

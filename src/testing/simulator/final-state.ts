@@ -19,7 +19,8 @@ export function differenceOf(state: FinalState, expected: FinalState): string | 
     const missing = without(rows, found)
     if (extra.length === 0 && missing.length === 0) continue
     const list = (some: readonly string[]): string => `${some.slice(0, 2).join(' and ')}${some.length > 2 ? ' …' : ''}`
-    if (extra.length > 0 && missing.length > 0) return `In ${part} there is ${list(extra)} where, without faults, there is ${list(missing)}.`
+    if (extra.length > 0 && missing.length > 0)
+      return `In ${part} there is ${list(extra)} where, without faults, there is ${list(missing)}.`
     if (extra.length > 0) return `In ${part} there is ${list(extra)}, which without faults is not there.`
     return `In ${part} there is no ${list(missing)}, which without faults is there.`
   }

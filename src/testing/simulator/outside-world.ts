@@ -105,7 +105,8 @@ export class OutsideWorld {
     }
     if (fault === 'request lost') {
       this.#world.tell(owner, `asks for ${told}; the request is lost`)
-      return unanswered()
+      unanswered()
+      return
     }
     if (fault === 'done late, after it was given up') {
       this.#world.tell(owner, `asks for ${told} and gives up waiting`)
@@ -113,7 +114,8 @@ export class OutsideWorld {
         this.#charge(request, data, token)
         this.#world.tell('outside world', `does late what it was asked for: ${told}`)
       })
-      return unanswered()
+      unanswered()
+      return
     }
     const charge = this.#charge(request, data, token)
     if (fault === 'killed after it was done') {
@@ -123,7 +125,8 @@ export class OutsideWorld {
     }
     if (fault === 'done, answer lost') {
       this.#world.tell(owner, `asks for ${told}; it is done, and the answer is lost`)
-      return unanswered()
+      unanswered()
+      return
     }
     this.#world.tell(owner, `asks for ${told}; it is done`)
     record('happened')

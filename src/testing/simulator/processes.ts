@@ -2,8 +2,8 @@ import type { App } from '../../app.ts'
 import type { AppBlueprint, Simulable } from '../../app-blueprint.ts'
 import type { AnyCall } from '../../call.ts'
 import type { ConsumeOptions } from '../../consume/consume-options.ts'
-import { isThenable } from '../../message.ts'
 import type { Message } from '../../message.ts'
+import { isThenable } from '../../message.ts'
 import { onefold } from '../../onefold.ts'
 import type { AnyTopic } from '../../topic.ts'
 import type { Operation, PublishOperation } from '../history.ts'
@@ -146,7 +146,13 @@ function simulated(
       ? {}
       : {
           calls: Object.fromEntries(
-            Object.entries(calls).map(([name, call]) => [name, context.outside.simulate(call, name, self, (data, token) => ({ ...of, identity: idOf(context.subject, topic, data) ?? token }))]),
+            Object.entries(calls).map(([name, call]) => [
+              name,
+              context.outside.simulate(call, name, self, (data, token) => ({
+                ...of,
+                identity: idOf(context.subject, topic, data) ?? token,
+              })),
+            ]),
           ),
         }),
     apply(data: unknown, applyContext: Parameters<typeof apply>[1]) {

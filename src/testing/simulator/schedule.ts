@@ -7,13 +7,14 @@ import type { CheckOptions } from '../checkers/violation.ts'
 import type { Operation } from '../history.ts'
 import type { Decision, Decisions, Deviations } from './decisions.ts'
 import { SimulationEscape } from './escape.ts'
-import { OutsideWorld } from './outside-world.ts'
-import { appFor, EffectLog, leaseMs } from './processes.ts'
 import type { FinalState } from './final-state.ts'
 import { finalState } from './final-state.ts'
+import { OutsideWorld } from './outside-world.ts'
+import { appFor, EffectLog, leaseMs } from './processes.ts'
 import { SimulatedDatabase } from './simulated-database.ts'
 import type { SqliteWorld } from './sqlite-world.ts'
 import type { Subject } from './subject.ts'
+import { surroundWith } from './surroundings.ts'
 import type { Moment } from './world.ts'
 import { Incarnation, World } from './world.ts'
 
@@ -64,7 +65,7 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
     story: options.story === true,
   })
   const run = new Run(world, options)
-  patched = world
+  surroundWith(world)
   let ended: 'ended' | 'stuck' | 'endless' = 'ended'
   let trouble: unknown
   try {
@@ -74,7 +75,7 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
     trouble = error
   } finally {
     run.end()
-    patched = undefined
+    surroundWith(undefined)
   }
   if (trouble instanceof SimulationEscape) throw trouble
   const state = finalState(sqlite, run.outside, options.expected?.ignored ?? new Set())
@@ -89,9 +90,6 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
     steps: world.steps,
   }
 }
-
-/** Whose clock and timers the patched globals are at this moment. */
-export let patched: World | undefined
 
 class Run {
   readonly history: Operation[] = []
@@ -185,7 +183,14 @@ class Run {
     for (const [index, { topic, data, id, key }] of workload.entries()) {
       while (!this.#published.has(index)) {
         const name = { topic: topic.name, identity: id ?? topic.id?.(data) ?? '?' }
-        const told = { op: 'publish', ...name, producer: 'producer', body: JSON.stringify(data) } as const
+        const stated = key ?? topic.key?.(data)
+        const told = {
+          op: 'publish',
+          ...name,
+          ...(stated === undefined ? {} : { key: stated }),
+          producer: 'producer',
+          body: JSON.stringify(data),
+        } as const
         this.#effects.asking = { by: self, publish: told }
         try {
           const given = { ...(topic.id === undefined && id !== undefined ? { id } : {}), ...(key === undefined ? {} : { key }) }
@@ -251,7 +256,6 @@ class Run {
       ]
     }
     sqlite.addTo(this.history)
-    this.history.push({ op: 'end', quiet: true })
     const violations: Violated[] = checkAll(this.history, this.#promises()).map(({ checker, what }) => ({ rule: checker, what }))
     for (const [name, invariant] of subject.invariants) {
       const wrong = sqlite.judge(invariant)
@@ -274,7 +278,10 @@ class Run {
         order: each(({ topic }) => (topic.settings.order === 'none' ? 'none' : 'key')),
         onExhausted: each(({ options }) => options.onExhausted ?? 'hold'),
         calls: Object.fromEntries(
-          calls.map(([name, { rule }]) => [name, { rule, chargedOnce: this.#options.subject.honoursTokens || rule === 'ask-person' }]),
+          calls.map(([name, { rule }]) => [
+            name,
+            { rule, chargedOnce: this.#options.subject.honoursTokens || rule === 'ask-person' },
+          ]),
         ),
       },
     }

@@ -1,8 +1,8 @@
 import { DatabaseSync } from 'node:sqlite'
+import type { AttentionKind } from '../../attention/attention-store.ts'
 import type { SqliteConnection, SqliteStatement } from '../../database/sqlite/connection.ts'
 import { nodeConnection } from '../../database/sqlite/connection.ts'
 import { migrate } from '../../database/sqlite/open-file.ts'
-import type { AttentionKind } from '../../attention/attention-store.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Operation } from '../history.ts'
 import type { Invariant } from './subject.ts'
@@ -19,13 +19,14 @@ export const prefix = 'onefold_'
 const messages = `select topic, id, data from ${prefix}message order by topic, partition, "offset"`
 const attention = `select s.topic, s.grp, a.id, a.kind from ${prefix}attention a join ${prefix}subscription s using (subscription)
   where a.state = 'open' order by a.attention`
+const parked = `select s.topic, s.grp, p.id from ${prefix}parked p join ${prefix}subscription s using (subscription)`
 const left = `
   select s.topic || '/' || s.grp as what, sum(p.head - coalesce(c."offset", 0)) as messages
-    from ${prefix}subscription s join ${prefix}topic t on t.name = s.topic join ${prefix}partition p using (topic)
+    from ${prefix}subscription s join ${prefix}topic t on t.name = s.topic join ${prefix}partition p on p.topic = t.topic
     left join ${prefix}checkpoint c on c.subscription = s.subscription and c.partition = cast(p.number as text)
     where p.head > coalesce(c."offset", 0) group by 1
   union all select s.topic || '/' || s.grp || ', parked', count(*)
-    from ${prefix}parked join ${prefix}subscription s using (subscription) where state = 'waiting' group by 1
+    from ${prefix}parked join ${prefix}subscription s using (subscription) where state in ('waiting', 'calling') group by 1
   union all select 'to be delivered later', count(*) from ${prefix}schedule having count(*) > 0`
 
 /**
@@ -107,7 +108,11 @@ export class SqliteWorld {
       state.set(
         name,
         rows
-          .map((row) => JSON.stringify(row, (_, value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value)))
+          .map((row) =>
+            JSON.stringify(row, (_, value: unknown) =>
+              value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
+            ),
+          )
           .sort(),
       )
     }
@@ -137,7 +142,7 @@ export class SqliteWorld {
     return state
   }
 
-  /** What was published from inside, and what came to wait for a person, for the checkers. */
+  /** What was published from inside, what came to wait for a person, and the end, for the checkers. */
   addTo(history: Operation[]): void {
     const { connection } = this
     const known = new Set(history.flatMap((one) => (one.op === 'publish' ? [`${one.topic} ${one.identity}`] : [])))
@@ -146,6 +151,12 @@ export class SqliteWorld {
     }
     const rows = connection.prepare(attention).all<{ topic: string; grp: string; id: string; kind: AttentionKind }>()
     for (const { topic, grp, id, kind } of rows) history.push({ op: 'attention', topic, group: grp, identity: id, kind })
+    const waiting = connection.prepare(parked).all<{ topic: string; grp: string; id: string }>()
+    history.push({
+      op: 'end',
+      quiet: true,
+      waiting: waiting.map(({ topic, grp, id }) => ({ topic, group: grp, identity: id })),
+    })
   }
 
   /** What an invariant of the user's says of what is committed; undefined when it holds. */
@@ -156,8 +167,7 @@ export class SqliteWorld {
         all: (sql, ...params) => connection.prepare(sql).all(...params),
         get: (sql, ...params) => connection.prepare(sql).get(...params),
       })
-      if (said === undefined || said === true) return undefined
-      return said === false ? 'It does not hold.' : said
+      return said === false ? 'It does not hold.' : typeof said === 'string' ? said : undefined
     } catch (error) {
       return (error as Error)?.message ?? String(error)
     }

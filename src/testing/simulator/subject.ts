@@ -20,8 +20,8 @@ export interface Committed {
   get<R = Record<string, unknown>>(sql: string, ...params: (string | number | bigint | null | Uint8Array)[]): R | undefined
 }
 
-/** Answers with what is wrong, in one sentence; undefined or true when nothing is. What it throws is wrong as well. */
-export type Invariant = (state: Committed) => string | boolean | undefined | void
+/** Answers with what is wrong, in one sentence, or with false; anything else when nothing is. What it throws is wrong as well. */
+export type Invariant = (state: Committed) => unknown
 
 /** An app, or a function that makes one: called for every life of every simulated process, so that what is in memory dies with it. */
 export type Provable = App<never> | App<unknown> | (() => App<never> | App<unknown>)
@@ -42,6 +42,8 @@ export interface Subject {
   readonly workers: number
   readonly compare: boolean
   readonly everyCommit: boolean
+  /** The app names a broker, which the simulator replaces. */
+  readonly outsideBroker: boolean
 }
 
 export function blueprintOf(app: unknown): AppBlueprint {

@@ -119,7 +119,10 @@ export class World {
    * Runs until `ended` says so, asked whenever nothing is left to do at this moment. 'stuck': nobody waits for anything the
    * world knows of. 'endless': it went on for longer than anything should take.
    */
-  async run(ended: () => boolean, bounds: { readonly steps: number; readonly ms: number }): Promise<'ended' | 'stuck' | 'endless'> {
+  async run(
+    ended: () => boolean,
+    bounds: { readonly steps: number; readonly ms: number },
+  ): Promise<'ended' | 'stuck' | 'endless'> {
     const lastStep = this.steps + bounds.steps
     const lastMs = this.nowMs + bounds.ms
     for (;;) {
@@ -148,8 +151,7 @@ export class World {
 
   #begin(call: PortCall): void {
     const { owner } = call
-    const fault =
-      call.faults.length === 0 ? fine : this.decisions.choose(`${owner.name}: ${call.label}`, [fine, ...call.faults])
+    const fault = call.faults.length === 0 ? fine : this.decisions.choose(`${owner.name}: ${call.label}`, [fine, ...call.faults])
     this.current = owner
     if (fault === 'frozen before it') {
       this.freeze(owner, `before: ${call.label}`)

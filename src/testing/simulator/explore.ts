@@ -1,0 +1,224 @@
+import { nodeRuntime } from '../../runtime/node-runtime.ts'
+import { seededRandom } from '../seeded-random.ts'
+import type { Decision, Deviations } from './decisions.ts'
+import { Decisions } from './decisions.ts'
+import type { FinalState } from './final-state.ts'
+import { differenceOf } from './final-state.ts'
+import type { ScheduleResult } from './schedule.ts'
+import { runSchedule } from './schedule.ts'
+import type { SqliteWorld } from './sqlite-world.ts'
+import type { Subject } from './subject.ts'
+
+export interface ExploreOptions {
+  readonly subject: Subject
+  readonly sqlite: SqliteWorld
+  /** Every placement of up to so many deviations is tried first. */
+  readonly deviations: number
+  readonly budgetMs: number
+  readonly maxSchedules: number
+  readonly seed: number
+  readonly onProgress?: ((schedules: number) => void) | undefined
+}
+
+/** How often each thing went wrong at each place. */
+export type Coverage = ReadonlyMap<string, number>
+
+export interface Exploration {
+  readonly schedules: number
+  /** Every placement of up to so many deviations was tried. */
+  readonly exhausted: number
+  readonly random: number
+  readonly repeated: number
+  readonly coverage: Coverage
+  /** Columns whose values depend on time or chance: not compared. */
+  readonly ignored: readonly string[]
+  readonly failure:
+    | { readonly result: ScheduleResult; readonly rule: string; readonly found: number; readonly shrunkFrom: number }
+    | undefined
+  readonly elapsedMs: number
+}
+
+const clock = nodeRuntime()
+
+/** One schedule in so many is run a second time: the same decisions must give the same history. */
+const repeatEvery = 50
+
+/** Tries schedules until the budget is used or one of them breaks a rule, which is then made as small as it can be. */
+export async function explore(options: ExploreOptions): Promise<Exploration> {
+  const { subject, sqlite, seed } = options
+  const startedMs = clock.monotonicMs()
+  const endMs = startedMs + options.budgetMs
+  const coverage = new Map<string, number>()
+  const explorer = await Explorer.begin(subject, sqlite)
+  let schedules = 0
+  let repeated = 0
+  let random = 0
+  let exhausted = 0
+  const over = (): boolean => clock.monotonicMs() > endMs || schedules >= options.maxSchedules
+  const done = (failure?: Exploration['failure']): Exploration => ({
+    schedules,
+    exhausted,
+    random,
+    repeated,
+    coverage,
+    ignored: explorer.ignored,
+    failure,
+    elapsedMs: clock.monotonicMs() - startedMs,
+  })
+  const attempt = async (decisions: Decisions): Promise<{ result: ScheduleResult; failure?: Exploration['failure'] }> => {
+    const result = await explorer.run(decisions)
+    schedules++
+    if (schedules % 100 === 0) options.onProgress?.(schedules)
+    for (const { at, options: choices, chosen } of result.trail)
+      if (chosen > 0) {
+        const name = `${at.replace(/^[^:]*: /, '').replace(/ for .*$/, '')} · ${choices[chosen]}`
+        coverage.set(name, (coverage.get(name) ?? 0) + 1)
+      }
+    if (result.violations.length === 0 && schedules % repeatEvery === 1) {
+      repeated++
+      const again = await explorer.run(Decisions.following(result.deviations))
+      const difference = firstDifference(result, again)
+      if (difference !== undefined)
+        return {
+          result,
+          failure: {
+            result: { ...again, violations: [{ rule: 'determinism', what: difference }] },
+            rule: 'determinism',
+            found: schedules,
+            shrunkFrom: result.deviations.size,
+          },
+        }
+    }
+    const [violation] = result.violations
+    if (violation === undefined) return { result }
+    const small = await explorer.shrink(result, violation.rule, endMs + 2_000)
+    return { result, failure: { result: small, rule: violation.rule, found: schedules, shrunkFrom: result.deviations.size } }
+  }
+
+  // Level by level: all that deviate once, then all that deviate twice, and so on.
+  let level: { readonly deviations: Deviations; readonly trail: readonly Decision[] }[] = []
+  const first = await attempt(Decisions.following(new Map()))
+  if (first.failure !== undefined) return done(first.failure)
+  level.push({ deviations: new Map(), trail: first.result.trail })
+  for (let size = 1; size <= options.deviations; size++) {
+    const next: typeof level = []
+    for (const { deviations, trail } of level) {
+      const after = Math.max(-1, ...deviations.keys())
+      for (let place = after + 1; place < trail.length; place++) {
+        for (let option = 1; option < (trail[place]?.options.length ?? 0); option++) {
+          if (over()) return done()
+          const tried = new Map([...deviations, [place, option]])
+          const { result, failure } = await attempt(Decisions.following(tried))
+          if (failure !== undefined) return done(failure)
+          if (size < options.deviations) next.push({ deviations: tried, trail: result.trail })
+        }
+      }
+    }
+    exhausted = size
+    level = next
+  }
+  for (let number = 0; !over(); number++) {
+    random++
+    const chance = seededRandom(seed, number)
+    // Swarm: each schedule has its own idea of how much goes wrong.
+    const rate = 0.02 + chance() * 0.4
+    const { failure } = await attempt(
+      new Decisions((_, choices) => (chance() < rate ? 1 + Math.floor(chance() * (choices - 1)) : 0)),
+    )
+    if (failure !== undefined) return done(failure)
+  }
+  return done()
+}
+
+function firstDifference(one: ScheduleResult, other: ScheduleResult): string | undefined {
+  const [a, b] = [one, other].map(({ history }) => history.map((operation) => JSON.stringify(operation)))
+  const at = a?.findIndex((line, index) => line !== b?.[index]) ?? -1
+  if (at < 0 && a?.length === b?.length) return undefined
+  return `The same schedule went another way when it was run again: ${a?.[at] ?? 'nothing'} the first time, ${b?.[at] ?? 'nothing'} the second. Does the handler depend on what it keeps in memory, or on chance?`
+}
+
+/** Knows how a run without faults ends, and runs others against that. */
+export class Explorer {
+  readonly ignored: readonly string[]
+  readonly #subject: Subject
+  readonly #sqlite: SqliteWorld
+  readonly #expected: FinalState | undefined
+
+  private constructor(subject: Subject, sqlite: SqliteWorld, expected: FinalState | undefined, ignored: readonly string[]) {
+    this.#subject = subject
+    this.#sqlite = sqlite
+    this.#expected = expected
+    this.ignored = ignored
+  }
+
+  /** Runs without faults at two different times of day: columns that then differ cannot be compared. */
+  static async begin(subject: Subject, sqlite: SqliteWorld): Promise<Explorer> {
+    if (!subject.compare) return new Explorer(subject, sqlite, undefined, [])
+    const plain = async (clockOffMs: number, ignored: ReadonlySet<string>): Promise<FinalState> => {
+      const decisions = Decisions.following(new Map())
+      const { state } = await runSchedule({
+        subject,
+        sqlite,
+        decisions,
+        clockOffMs,
+        expected: { ignored, differs: () => undefined },
+      })
+      return state
+    }
+    const nothing = new Set<string>()
+    const [now, later] = [await plain(0, nothing), await plain(86_461_007, nothing)]
+    const ignored: string[] = []
+    for (const { name, columns } of sqlite.userTables) {
+      if (JSON.stringify(now.get(name)) === JSON.stringify(later.get(name))) continue
+      const values = (state: FinalState, column: string): string =>
+        JSON.stringify(
+          (state.get(name) ?? [])
+            .map((row) => (JSON.parse(row) as Record<string, unknown>)[column])
+            .map(String)
+            .sort(),
+        )
+      ignored.push(
+        ...columns.filter((column) => values(now, column) !== values(later, column)).map((column) => `${name}.${column}`),
+      )
+    }
+    return new Explorer(subject, sqlite, await plain(0, new Set(ignored)), ignored)
+  }
+
+  run(decisions: Decisions, story = false): Promise<ScheduleResult> {
+    const expected = this.#expected
+    return runSchedule({
+      subject: this.#subject,
+      sqlite: this.#sqlite,
+      decisions,
+      story,
+      ...(expected === undefined
+        ? {}
+        : { expected: { ignored: new Set(this.ignored), differs: (state) => differenceOf(state, expected) } }),
+    })
+  }
+
+  /** The smallest schedule found that breaks the same rule, with its story. (Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002.) */
+  async shrink(found: ScheduleResult, rule: string, untilMs: number): Promise<ScheduleResult> {
+    const breaks = async (deviations: Deviations): Promise<boolean> =>
+      (await this.run(Decisions.following(deviations))).violations.some((violation) => violation.rule === rule)
+    let left = [...found.deviations]
+    for (let size = Math.max(1, Math.floor(left.length / 2)); size >= 1 && clock.monotonicMs() < untilMs; ) {
+      let smaller: typeof left | undefined
+      for (let from = 0; from < left.length && clock.monotonicMs() < untilMs; from += size) {
+        const without = left.toSpliced(from, size)
+        if (await breaks(new Map(without))) {
+          smaller = without
+          break
+        }
+      }
+      if (smaller === undefined) {
+        if (size === 1) break
+        size = Math.floor(size / 2)
+      } else {
+        left = smaller
+        size = Math.max(1, Math.min(size, Math.floor(left.length / 2)))
+      }
+    }
+    return this.run(Decisions.following(new Map(left)), true)
+  }
+}

@@ -1,0 +1,37 @@
+import type { Moment } from './world.ts'
+
+/** What was tried, and found without fault: no more than that. */
+export interface Certificate {
+  readonly schedules: number
+  /** Every placement of up to so many faults. */
+  readonly exhaustedDeviations: number
+  readonly randomSchedules: number
+  /** Schedules that were run twice and went the same way. */
+  readonly repeatedSchedules: number
+  readonly seed: number
+  readonly workers: number
+  readonly elapsedMs: number
+  /** Fault at port call → how often. */
+  readonly coverage: Readonly<Record<string, number>>
+  readonly checked: readonly string[]
+  readonly notCompared: readonly string[]
+  readonly simulated: readonly string[]
+  readonly notSimulated: readonly string[]
+  /** For people. */
+  readonly text: string
+}
+
+/** A schedule that breaks a rule, as small as it could be made. */
+export interface ProofFailure {
+  /** The checker or invariant. */
+  readonly rule: string
+  readonly what: string
+  /** What went wrong, and where: `worker 1: consume payments/ledger · killed after COMMIT`. */
+  readonly faults: readonly string[]
+  /** For `replay`. */
+  readonly vector: string
+  readonly story: readonly Moment[]
+  readonly schedules: number
+  readonly shrunkFrom: number
+  readonly text: string
+}

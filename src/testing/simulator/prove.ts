@@ -1,0 +1,207 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { Simulable } from '../../app-blueprint.ts'
+import { optionInvalid } from '../../errors.ts'
+import { nodeRuntime } from '../../runtime/node-runtime.ts'
+import { replaceGlobals } from '../../runtime/replaced-globals.ts'
+import { Decisions, deviationsOf, vectorOf } from './decisions.ts'
+import type { Coverage, Exploration } from './explore.ts'
+import { Explorer, explore } from './explore.ts'
+import type { OutsideModel } from './outside-world.ts'
+import type { Certificate, ProofFailure } from './proof.ts'
+import { renderCertificate, renderFailure } from './report.ts'
+import type { ScheduleResult } from './schedule.ts'
+import { SqliteWorld } from './sqlite-world.ts'
+import type { Invariant, Provable, Subject, WorkItem } from './subject.ts'
+import { blueprintOf } from './subject.ts'
+import { surroundings } from './surroundings.ts'
+
+export interface ProveOptions {
+  /** What is published, in this order, each under its id until it has an answer. 1 to 100; repeats and what is refused belong in it. */
+  readonly workload: readonly WorkItem[]
+  /** Makes the handlers' own tables, in an empty SQLite database. Runs once. */
+  readonly setup?: (database: DatabaseSync) => void
+  /** Before every schedule: what the handlers use that is neither in the database nor a declared call begins anew. */
+  readonly reset?: () => void
+  /** What must be true when all is quiet, by a name that says it: 'no account is overdrawn'. */
+  readonly invariants?: Readonly<Record<string, Invariant>>
+  /** What the other side of a declared call answers, by the call's name. Default: `{ id }`, the same for the same token. */
+  readonly outside?: Readonly<Record<string, OutsideModel>>
+  /** False: the other side acts again for a token it knows. Default true. */
+  readonly honoursTokens?: boolean
+  /** Every placement of up to so many faults is tried before random ones: 0 to 4, default 2. */
+  readonly deviations?: number
+  /** How long to look, in ms: 100 to 1 day, default 10,000. */
+  readonly budgetMs?: number
+  /** Default: as many as the budget allows. */
+  readonly maxSchedules?: number
+  /** Of the random schedules. Default 1. */
+  readonly seed?: number
+  /** Worker processes: 1 to 4, default 2. */
+  readonly workers?: number
+  /** False: the end is not compared with that of a run without faults. Default true. */
+  readonly compare?: boolean
+  /** Also commits that only keep house (leases, membership, declarations) may fail. Default false. */
+  readonly everyCommit?: boolean
+  /** Runs this one schedule, as a violation printed it. */
+  readonly replay?: string
+  readonly onProgress?: (schedules: number) => void
+}
+
+/** The proof failed: `failure` says how, and the message is for people. */
+export class ProofFailed extends Error {
+  override name = 'ProofFailed'
+  readonly failure: ProofFailure
+
+  constructor(failure: ProofFailure) {
+    super(failure.text)
+    this.failure = failure
+  }
+}
+
+/**
+ * Runs an app's handlers over the real core and real SQL in simulated processes, and stops the world wherever a crash, a frozen
+ * process, a lost answer or a repeat can hurt: first every placement of up to `deviations` faults, then random ones, until the
+ * budget is used. The answer is a certificate with its bounds, never a proof for all schedules.
+ *
+ * Nothing is opened or sent: the app's database and broker are replaced, and so is the other side of its declared calls.
+ *
+ * @throws ProofFailed with the smallest schedule found that breaks a rule.
+ * @throws OnefoldError `OPTION_INVALID` naming the option; `NOT_POSSIBLE` (`SimulationEscape`) where a handler reaches outside.
+ * @example
+ * await prove(() => makeApp(), { workload: [{ topic: payments, data: { id: 'p1', account: 'a', amount: 5 } }], setup: (db) => db.exec(schema) })
+ */
+export async function prove(app: Provable, options: ProveOptions): Promise<Certificate> {
+  const subject = subjectOf(app, options)
+  const bounded = {
+    deviations: whole('deviations', options.deviations, 2, 0, 4),
+    budgetMs: whole('budgetMs', options.budgetMs, 10_000, 100, 24 * 3_600_000),
+    maxSchedules: whole('maxSchedules', options.maxSchedules, Number.MAX_SAFE_INTEGER, 1, Number.MAX_SAFE_INTEGER),
+    seed: whole('seed', options.seed, 1, 0, Number.MAX_SAFE_INTEGER),
+  }
+  const replayed = options.replay === undefined ? undefined : deviationsOf(options.replay)
+  const sqlite = new SqliteWorld(nodeRuntime(), subject.setup)
+  const globals = replaceGlobals(surroundings)
+  try {
+    if (replayed !== undefined) {
+      const explorer = await Explorer.begin(subject, sqlite)
+      const result = await explorer.run(Decisions.following(replayed), true)
+      const [violation] = result.violations
+      if (violation !== undefined) throw new ProofFailed(failureOf(result, violation.rule, 1, replayed.size))
+      return certificateOf(subject, bounded.seed, { ...noExploration, schedules: 1, ignored: explorer.ignored })
+    }
+    const found = await explore({ subject, sqlite, ...bounded, onProgress: options.onProgress })
+    const { failure } = found
+    if (failure !== undefined) throw new ProofFailed(failureOf(failure.result, failure.rule, failure.found, failure.shrunkFrom))
+    return certificateOf(subject, bounded.seed, found)
+  } finally {
+    globals[Symbol.dispose]()
+    sqlite.close()
+  }
+}
+
+function subjectOf(app: Provable, options: ProveOptions): Subject {
+  const { workload } = options
+  if (!Array.isArray(workload) || workload.length === 0 || workload.length > 100)
+    throw optionInvalid('workload', workload, 'a list of 1 to 100 messages: { topic, data }')
+  for (const [index, item] of workload.entries()) {
+    if (typeof item?.topic?.name !== 'string' || !('data' in item))
+      throw optionInvalid(`workload[${index}]`, item, '{ topic, data }, where topic is what topic(…) returned')
+  }
+  const make = (): Simulable => {
+    const made = typeof app === 'function' ? app() : app
+    blueprintOf(made)
+    return made as unknown as Simulable
+  }
+  const first = make()
+  if (blueprintOf(first).consumers.length === 0)
+    throw optionInvalid('app', 'an app without consumers', 'one that consumes: there is nothing to prove of one that does not')
+  const { broker } = blueprintOf(first).options
+  return {
+    make: () => {
+      const made = typeof app === 'function' ? make() : first
+      return { app: made, blueprint: blueprintOf(made) }
+    },
+    ownMemory: typeof app === 'function',
+    workload: workload.map((item, index) => ({
+      ...item,
+      // Without an id of its own a repeat would be another message.
+      ...(item.id === undefined && item.topic.id === undefined ? { id: `message-${index + 1}` } : {}),
+    })),
+    setup: options.setup,
+    reset: options.reset,
+    invariants: Object.entries(options.invariants ?? {}),
+    outside: options.outside ?? {},
+    honoursTokens: options.honoursTokens ?? true,
+    workers: whole('workers', options.workers, 2, 1, 4),
+    compare: options.compare ?? true,
+    everyCommit: options.everyCommit ?? false,
+    outsideBroker: broker !== undefined,
+  }
+}
+
+const noExploration: Exploration = {
+  schedules: 0,
+  exhausted: 0,
+  random: 0,
+  repeated: 0,
+  coverage: new Map(),
+  ignored: [],
+  failure: undefined,
+  elapsedMs: 0,
+}
+
+function certificateOf(subject: Subject, seed: number, found: Exploration): Certificate {
+  const calls = subject.make().blueprint.consumers.some(({ options }) => Object.keys(options.calls ?? {}).length > 0)
+  const certificate = {
+    schedules: found.schedules,
+    exhaustedDeviations: found.exhausted,
+    randomSchedules: found.random,
+    repeatedSchedules: found.repeated,
+    seed,
+    workers: subject.workers,
+    elapsedMs: Math.round(found.elapsedMs),
+    coverage: Object.fromEntries([...(found.coverage satisfies Coverage)].sort(([a], [b]) => (a < b ? -1 : 1))),
+    checked: [
+      "Onefold's checkers (docs/checkers.md)",
+      ...subject.invariants.map(([name]) => `invariant: ${name}`),
+      ...(subject.compare ? ['the end is that of a run without faults: tables, messages, attention, calls made'] : []),
+    ],
+    notCompared: found.ignored,
+    simulated: [
+      'the consume loop, inbox, log, leases, parking, calls and attention as they are shipped',
+      "the handlers' SQL on real SQLite in memory",
+      'processes, clocks, timers, commits and their answers',
+      ...(calls ? ['the other side of every declared call'] : []),
+    ],
+    notSimulated: [
+      'the disk, the WAL and group commit (npm run torture does, on real processes)',
+      'a process that is frozen inside its transaction',
+      ...(subject.ownMemory
+        ? []
+        : ['memory that dies with a process: every life shares the module; give prove a function that makes the app']),
+      ...(subject.outsideBroker ? ['the broker of the app: messages travelled in the database'] : []),
+    ],
+  }
+  return { ...certificate, text: renderCertificate(certificate) }
+}
+
+function failureOf(result: ScheduleResult, rule: string, schedules: number, shrunkFrom: number): ProofFailure {
+  const violation = result.violations.find((one) => one.rule === rule) ?? result.violations[0]
+  const failure = {
+    rule,
+    what: violation?.what ?? 'It cannot be repeated: the handler depends on something outside the schedule.',
+    faults: result.trail.flatMap(({ at, options, chosen }) => (chosen === 0 ? [] : [`${at} · ${options[chosen]}`])),
+    vector: vectorOf(result.deviations),
+    story: result.story,
+    schedules,
+    shrunkFrom,
+  }
+  return { ...failure, text: renderFailure(failure) }
+}
+
+function whole(option: string, value: number | undefined, fallback: number, min: number, max: number): number {
+  if (value === undefined) return fallback
+  if (!Number.isSafeInteger(value) || value < min || value > max)
+    throw optionInvalid(option, value, `a whole number from ${min} to ${max}`)
+  return value
+}

@@ -1,0 +1,55 @@
+import type { Certificate, ProofFailure } from './proof.ts'
+import type { Moment } from './world.ts'
+
+const number = (value: number): string => value.toLocaleString('en-US')
+
+/** What happened, from the first moment that matters; runs of the same are one line. */
+export function renderStory(story: readonly Moment[]): string {
+  const width = Math.max(0, ...story.map(({ who }) => who.length))
+  return story
+    .map(
+      ({ atMs, who, what, place }) =>
+        `  ${String(atMs).padStart(5)} ms  ${who.padEnd(width)}  ${what}${place === undefined ? '' : `  (${place})`}`,
+    )
+    .join('\n')
+}
+
+export function renderFailure(failure: Omit<ProofFailure, 'text'>): string {
+  const faults =
+    failure.faults.length === 0
+      ? 'No fault at all was needed.'
+      : `It takes ${failure.faults.length === 1 ? 'one fault' : `${failure.faults.length} faults`}:\n${failure.faults.map((fault) => `  ${fault}`).join('\n')}`
+  return [
+    `Violated: ${failure.rule}`,
+    failure.what,
+    '',
+    faults,
+    '',
+    'What happened:',
+    renderStory(failure.story),
+    '',
+    `Found after ${number(failure.schedules)} schedule${failure.schedules === 1 ? '' : 's'}${failure.shrunkFrom > failure.faults.length ? `, shrunk from ${failure.shrunkFrom} faults` : ''}.`,
+    `Replay it with: --replay '${failure.vector}' (in a test: { replay: '${failure.vector}' })`,
+  ].join('\n')
+}
+
+export function renderCertificate(certificate: Omit<Certificate, 'text'>): string {
+  const { schedules, exhaustedDeviations: exhausted, randomSchedules, notCompared } = certificate
+  const all =
+    exhausted === 0 ? 'the schedule without faults' : `all placements of ≤ ${exhausted} fault${exhausted === 1 ? '' : 's'}`
+  const tried = `${number(schedules)} schedule${schedules === 1 ? '' : 's'}: ${all}${randomSchedules > 0 ? `, and ${number(randomSchedules)} random ones (seed ${certificate.seed})` : ''}`
+  const list = (title: string, lines: readonly string[]): string[] =>
+    lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)]
+  return [
+    `No violation in ${tried}.`,
+    `${certificate.workers} worker${certificate.workers === 1 ? '' : 's'} and a producer; ${certificate.repeatedSchedules} schedules were run twice and went the same way.`,
+    ...list('Checked:', certificate.checked),
+    ...list(
+      'Went wrong, so often:',
+      Object.entries(certificate.coverage).map(([what, times]) => `${String(times).padStart(6)}  ${what}`),
+    ),
+    ...list('Simulated:', certificate.simulated),
+    ...list('Not simulated:', certificate.notSimulated),
+    ...list('Not compared, for it depends on time or chance:', notCompared),
+  ].join('\n')
+}
