@@ -4,17 +4,20 @@ import { hostname } from 'node:os'
 import type { ProcessReference, Runtime } from '../runtime.ts'
 import { WatchdogThread } from './watchdog-thread.ts'
 
+let reference: ProcessReference | undefined
+
 /** The real clocks, timers and randomness: the one place in `src` that may touch them. */
 export function nodeRuntime(): Runtime {
-  const reference = thisProcess()
+  reference ??= thisProcess()
+  const self = reference
   let thread: WatchdogThread | undefined
   return {
     wallMs: () => Date.now(),
     monotonicMs: () => performance.now(),
     random: () => Math.random(),
     uuid: uuidVersion7,
-    process: reference,
-    isAlive: (other) => isAlive(reference, other),
+    process: self,
+    isAlive: (other) => isAlive(self, other),
     sleep: (ms, signal) =>
       new Promise((resolve) => {
         if (signal?.aborted === true) return resolve()

@@ -36,6 +36,8 @@ export class OutsideWorld {
   readonly #honoursTokens: boolean
   readonly #charges = new Map<string, Charge>()
   readonly #counts = new Map<string, number>()
+  /** Acts that are still to come, though nobody waits for them any more. */
+  pending = 0
 
   constructor(
     world: World,
@@ -110,7 +112,9 @@ export class OutsideWorld {
     }
     if (fault === 'done late, after it was given up') {
       this.#world.tell(owner, `asks for ${told} and gives up waiting`)
+      this.pending++
       this.#world.timer(everybody, 50, () => {
+        this.pending--
         this.#charge(request, data, token)
         this.#world.tell('outside world', `does late what it was asked for: ${told}`)
       })

@@ -102,7 +102,6 @@ class Run {
   readonly #effects: EffectLog
   readonly #published = new Set<number>()
   readonly #stoodFor: Simulable[] = []
-  #endMs: number | undefined
 
   constructor(world: World, options: ScheduleOptions) {
     const { subject } = options
@@ -224,16 +223,7 @@ class Run {
     if (this.#lives.some((life) => !life.dead && life.frozenUntilMs > world.nowMs)) return false
     if (this.#lives.some((life) => life.dead && !this.#lives.some((later) => later.name === life.name && later.life > life.life)))
       return false
-    if (sqlite.whatIsLeft() !== '') {
-      this.#endMs = undefined
-      return false
-    }
-    // Once more after everybody had the time to act on it: a process that woke up late, or an answer that comes late.
-    if (this.#endMs === undefined) {
-      this.#endMs = world.nowMs + 60
-      world.timer(supervisor, 60, () => undefined)
-    }
-    return world.nowMs >= this.#endMs
+    return this.outside.pending === 0 && sqlite.whatIsLeft() === ''
   }
 
   end(): void {
