@@ -10,6 +10,7 @@ import { SimulationEscape } from './escape.ts'
 import type { FinalState } from './final-state.ts'
 import { finalState } from './final-state.ts'
 import { OutsideWorld } from './outside-world.ts'
+import { settleUnknown } from './person.ts'
 import { appFor, EffectLog, leaseMs } from './processes.ts'
 import { SimulatedDatabase } from './simulated-database.ts'
 import type { SqliteWorld } from './sqlite-world.ts'
@@ -102,6 +103,7 @@ class Run {
   readonly #effects: EffectLog
   readonly #published = new Set<number>()
   readonly #stoodFor: Simulable[] = []
+  #asked = false
 
   constructor(world: World, options: ScheduleOptions) {
     const { subject } = options
@@ -223,7 +225,26 @@ class Run {
     if (this.#lives.some((life) => !life.dead && life.frozenUntilMs > world.nowMs)) return false
     if (this.#lives.some((life) => life.dead && !this.#lives.some((later) => later.name === life.name && later.life > life.life)))
       return false
-    return this.outside.pending === 0 && sqlite.whatIsLeft() === ''
+    if (this.outside.pending > 0 || sqlite.whatIsLeft() !== '') return false
+    if (!this.#asked && sqlite.unknownOutcomes > 0) {
+      this.#askPerson()
+      return false
+    }
+    return true
+  }
+
+  #askPerson(): void {
+    this.#asked = true
+    this.#life('person', (self, app) => {
+      settleUnknown(app, this.outside, this.history, (what) => this.#world.tell(self, what)).then(
+        () => {
+          this.#asked = false
+        },
+        (error: unknown) => {
+          this.#world.trouble ??= error instanceof Error ? error : new Error(String(error))
+        },
+      )
+    })
   }
 
   end(): void {

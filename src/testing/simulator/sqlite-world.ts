@@ -19,6 +19,7 @@ export const prefix = 'onefold_'
 const messages = `select topic, id, data from ${prefix}message order by topic, partition, "offset"`
 const attention = `select s.topic, s.grp, a.id, a.kind from ${prefix}attention a join ${prefix}subscription s using (subscription)
   where a.state = 'open' order by a.attention`
+const unknown = `select count(*) as messages from ${prefix}attention where state = 'open' and kind = 'unknown-outcome'`
 const parked = `select s.topic, s.grp, p.id from ${prefix}parked p join ${prefix}subscription s using (subscription)`
 const left = `
   select s.topic || '/' || s.grp as what, sum(p.head - coalesce(c."offset", 0)) as messages
@@ -126,6 +127,11 @@ export class SqliteWorld {
       .all<{ what: string; messages: number }>()
       .map(({ what, messages }) => `${what}: ${messages}`)
       .join(', ')
+  }
+
+  /** How many messages wait for somebody to say what became of their calls. */
+  get unknownOutcomes(): number {
+    return this.connection.prepare(unknown).get<{ messages: number }>()?.messages ?? 0
   }
 
   /** Messages by topic, and what waits for a person. */
