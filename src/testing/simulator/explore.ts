@@ -8,6 +8,8 @@ import type { ScheduleResult } from './schedule.ts'
 import { runSchedule } from './schedule.ts'
 import type { SqliteWorld } from './sqlite-world.ts'
 import type { Subject } from './subject.ts'
+import type { WithoutFaults } from './without-faults.ts'
+import { withoutFaults } from './without-faults.ts'
 
 export interface ExploreOptions {
   readonly subject: Subject
@@ -32,6 +34,7 @@ export interface Exploration {
   readonly coverage: Coverage
   /** Columns whose values depend on time or chance: not compared. */
   readonly ignored: readonly string[]
+  readonly withoutFaults: WithoutFaults
   readonly failure:
     | { readonly result: ScheduleResult; readonly rule: string; readonly found: number; readonly shrunkFrom: number }
     | undefined
@@ -62,6 +65,7 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
     repeated,
     coverage,
     ignored: explorer.ignored,
+    withoutFaults: explorer.withoutFaults,
     failure,
     elapsedMs: clock.monotonicMs() - startedMs,
   })
@@ -140,20 +144,25 @@ function firstDifference(one: ScheduleResult, other: ScheduleResult): string | u
 /** Knows how a run without faults ends, and runs others against that. */
 export class Explorer {
   readonly ignored: readonly string[]
+  readonly withoutFaults: WithoutFaults
   readonly #subject: Subject
   readonly #sqlite: SqliteWorld
   readonly #expected: FinalState | undefined
 
-  private constructor(subject: Subject, sqlite: SqliteWorld, expected: FinalState | undefined, ignored: readonly string[]) {
+  private constructor(
+    subject: Subject,
+    sqlite: SqliteWorld,
+    { expected, ignored, withoutFaults }: Pick<Explorer, 'ignored' | 'withoutFaults'> & { readonly expected?: FinalState },
+  ) {
     this.#subject = subject
     this.#sqlite = sqlite
     this.#expected = expected
     this.ignored = ignored
+    this.withoutFaults = withoutFaults
   }
 
   /** Runs without faults at two different times of day: columns that then differ cannot be compared. */
   static async begin(subject: Subject, sqlite: SqliteWorld): Promise<Explorer> {
-    if (!subject.compare) return new Explorer(subject, sqlite, undefined, [])
     const plain = async (clockOffMs: number, ignored: ReadonlySet<string>): Promise<FinalState> => {
       const decisions = Decisions.following(new Map())
       const { state } = await runSchedule({
@@ -166,6 +175,10 @@ export class Explorer {
       return state
     }
     const nothing = new Set<string>()
+    if (!subject.compare) {
+      await plain(0, nothing)
+      return new Explorer(subject, sqlite, { ignored: [], withoutFaults: withoutFaults(sqlite) })
+    }
     const [now, later] = [await plain(0, nothing), await plain(86_461_007, nothing)]
     const ignored: string[] = []
     for (const { name, columns } of sqlite.userTables) {
@@ -181,7 +194,8 @@ export class Explorer {
         ...columns.filter((column) => values(now, column) !== values(later, column)).map((column) => `${name}.${column}`),
       )
     }
-    return new Explorer(subject, sqlite, await plain(0, new Set(ignored)), ignored)
+    const expected = await plain(0, new Set(ignored))
+    return new Explorer(subject, sqlite, { expected, ignored, withoutFaults: withoutFaults(sqlite) })
   }
 
   run(decisions: Decisions, story = false): Promise<ScheduleResult> {

@@ -1,3 +1,4 @@
+import type { WithoutFaults } from './without-faults.ts'
 import type { Moment } from './world.ts'
 
 /** What was tried, and found without fault: no more than that. */
@@ -11,6 +12,8 @@ export interface Certificate {
   readonly seed: number
   readonly workers: number
   readonly elapsedMs: number
+  /** What needs a person even when nothing goes wrong: the certificate says little about it. */
+  readonly withoutFaults: WithoutFaults
   /** Fault at port call → how often. */
   readonly coverage: Readonly<Record<string, number>>
   readonly checked: readonly string[]

@@ -87,7 +87,12 @@ export async function prove(app: Provable, options: ProveOptions): Promise<Certi
       const result = await explorer.run(Decisions.following(replayed), true)
       const [violation] = result.violations
       if (violation !== undefined) throw new ProofFailed(failureOf(result, violation.rule, 1, replayed.size))
-      return certificateOf(subject, bounded.seed, { ...noExploration, schedules: 1, ignored: explorer.ignored })
+      return certificateOf(subject, bounded.seed, {
+        ...noExploration,
+        schedules: 1,
+        ignored: explorer.ignored,
+        withoutFaults: explorer.withoutFaults,
+      })
     }
     const found = await explore({ subject, sqlite, ...bounded, onProgress: options.onProgress })
     const { failure } = found
@@ -139,7 +144,7 @@ function subjectOf(app: Provable, options: ProveOptions): Subject {
   }
 }
 
-const noExploration: Exploration = {
+const noExploration: Omit<Exploration, 'withoutFaults'> = {
   schedules: 0,
   exhausted: 0,
   random: 0,
@@ -160,6 +165,7 @@ function certificateOf(subject: Subject, seed: number, found: Exploration): Cert
     seed,
     workers: subject.workers,
     elapsedMs: Math.round(found.elapsedMs),
+    withoutFaults: found.withoutFaults,
     coverage: Object.fromEntries([...(found.coverage satisfies Coverage)].sort(([a], [b]) => (a < b ? -1 : 1))),
     checked: [
       "Onefold's checkers (docs/checkers.md)",

@@ -33,6 +33,20 @@ export function renderFailure(failure: Omit<ProofFailure, 'text'>): string {
   ].join('\n')
 }
 
+/** Right behind the first line: whoever reads only that much must not be misled. */
+function renderWithoutFaults({ attention, behind, first, hint }: Certificate['withoutFaults']): string[] {
+  if (attention === 0) return []
+  const waiting = behind === 0 ? '' : `, and ${number(behind)} more wait${behind === 1 ? 's' : ''} behind`
+  return [
+    '',
+    `BUT: without any fault, ${attention === 1 ? 'one message ends' : `${number(attention)} messages end`} with a person${waiting}. The first is`,
+    `  ${first}`,
+    ...(hint === undefined ? [] : [hint]),
+    'What their handlers would have done is not shown.',
+    '',
+  ]
+}
+
 export function renderCertificate(certificate: Omit<Certificate, 'text'>): string {
   const { schedules, exhaustedDeviations: exhausted, randomSchedules, notCompared } = certificate
   const all =
@@ -42,6 +56,7 @@ export function renderCertificate(certificate: Omit<Certificate, 'text'>): strin
     lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)]
   return [
     `No violation in ${tried}.`,
+    ...renderWithoutFaults(certificate.withoutFaults),
     `${certificate.workers} worker${certificate.workers === 1 ? '' : 's'} and a producer; ${certificate.repeatedSchedules} schedules were run twice and went the same way.`,
     ...list('Checked:', certificate.checked),
     ...list(
