@@ -1,0 +1,48 @@
+import { placeOf } from './places.ts'
+import type { SqliteWorld } from './sqlite-world.ts'
+import { prefix } from './sqlite-world.ts'
+
+/** How the schedule without faults ended for messages whose handlers did not manage: of those, all others show little. */
+export interface WithoutFaults {
+  /** Messages that needed a person, counted once for each group. */
+  readonly attention: number
+  /** Messages that wait behind those. */
+  readonly behind: number
+  /** The first of them: `payments/ledger p1: Error: no such table: account (app.ts:12)`. */
+  readonly first: string | undefined
+  /** What is probably to be done about it. */
+  readonly hint: string | undefined
+}
+
+interface Row {
+  readonly topic: string
+  readonly grp: string
+  readonly id: string
+  readonly name: string
+  readonly message: string
+  readonly stack: string
+}
+
+const needed = `
+  select s.topic, s.grp, a.id, a.error_name as name, a.error_message as message, a.error_stack as stack
+    from ${prefix}attention a join ${prefix}subscription s using (subscription)
+    group by a.subscription, a.source, a.id order by min(a.attention)`
+const behind = `select count(*) as messages from ${prefix}parked where state = 'behind'`
+
+/** Asked when the schedule without faults has ended, before the next begins. */
+export function withoutFaults(sqlite: SqliteWorld): WithoutFaults {
+  const rows = sqlite.connection.prepare(needed).all<Row>()
+  const [first] = rows
+  const place = first === undefined ? undefined : placeOf({ name: '', message: '', stack: first.stack })
+  return {
+    attention: rows.length,
+    behind: sqlite.connection.prepare(behind).get<{ messages: number }>()?.messages ?? 0,
+    first:
+      first === undefined
+        ? undefined
+        : `${first.topic}/${first.grp} ${first.id}: ${first.name}: ${first.message}${place === undefined ? '' : ` (${place})`}`,
+    hint: rows.some(({ message }) => message.includes('no such table'))
+      ? "The simulated database begins without the handlers' own tables: make them in `setup`."
+      : undefined,
+  }
+}
