@@ -19,6 +19,7 @@ export interface ExploreOptions {
   readonly budgetMs: number
   readonly maxSchedules: number
   readonly seed: number
+  readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((schedules: number) => void) | undefined
 }
 
@@ -45,6 +46,8 @@ const clock = nodeRuntime()
 
 /** One schedule in so many is run a second time: the same decisions must give the same history. */
 const repeatEvery = 50
+/** So often whoever else is in this process has a turn: a signal that was sent, a test runner that wants to be heard. */
+const turnEveryMs = 50
 
 /** Tries schedules until the budget is used or one of them breaks a rule, which is then made as small as it can be. */
 export async function explore(options: ExploreOptions): Promise<Exploration> {
@@ -57,7 +60,8 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
   let repeated = 0
   let random = 0
   let exhausted = 0
-  const over = (): boolean => clock.monotonicMs() > endMs || schedules >= options.maxSchedules
+  let turnedMs = startedMs
+  const over = (): boolean => clock.monotonicMs() > endMs || schedules >= options.maxSchedules || options.signal?.aborted === true
   const done = (failure?: Exploration['failure']): Exploration => ({
     schedules,
     exhausted,
@@ -72,6 +76,10 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
   const attempt = async (decisions: Decisions): Promise<{ result: ScheduleResult; failure?: Exploration['failure'] }> => {
     const result = await explorer.run(decisions)
     schedules++
+    if (clock.monotonicMs() - turnedMs >= turnEveryMs) {
+      await new Promise<void>((resolve) => clock.defer(resolve))
+      turnedMs = clock.monotonicMs()
+    }
     if (schedules % 100 === 0) options.onProgress?.(schedules)
     for (const { at, options: choices, chosen } of result.trail)
       if (chosen > 0) {

@@ -44,6 +44,8 @@ export interface ProveOptions {
   readonly everyCommit?: boolean
   /** Runs this one schedule, as a violation printed it. */
   readonly replay?: string
+  /** Ends it before the budget is used: the certificate is then of what was tried by then. */
+  readonly signal?: AbortSignal
   readonly onProgress?: (schedules: number) => void
 }
 
@@ -94,7 +96,7 @@ export async function prove(app: Provable, options: ProveOptions): Promise<Certi
         withoutFaults: explorer.withoutFaults,
       })
     }
-    const found = await explore({ subject, sqlite, ...bounded, onProgress: options.onProgress })
+    const found = await explore({ subject, sqlite, ...bounded, signal: options.signal, onProgress: options.onProgress })
     const { failure } = found
     if (failure !== undefined) throw new ProofFailed(failureOf(failure.result, failure.rule, failure.found, failure.shrunkFrom))
     return certificateOf(subject, bounded.seed, found)
