@@ -80,13 +80,19 @@ export class OutsideWorld {
           })
         })
       },
-      probe: call.probe === undefined ? undefined : (_data: unknown, { token }: { token: string }) => this.#probe(token),
+      probe:
+        call.probe === undefined
+          ? undefined
+          : (data: unknown, { token }: { token: string }) => this.#probe({ ...of(data, token), call: name }, token),
     }
   }
 
-  #probe(token: string): Probe<unknown> {
+  /** That it did not happen says nothing of a request still on its way: only what happened settles anything. */
+  #probe(request: RequestOf, token: string): Probe<unknown> {
     const charge = this.#charges.get(token)
-    return charge === undefined ? 'did-not-happen' : { happened: charge.result }
+    if (charge === undefined) return 'did-not-happen'
+    this.#history.push({ op: 'settle', ...request, token, as: 'happened', by: 'probe' })
+    return { happened: charge.result }
   }
 
   #request(
