@@ -163,9 +163,12 @@ class Run {
   }
 
   #startWorker(name: string): void {
-    this.#life(name, (_self, app) => {
+    this.#life(name, (self, app) => {
       app.start().catch((error: unknown) => {
-        this.#world.trouble ??= error instanceof Error ? error : new Error(String(error))
+        // As a program that ends when it cannot start, and is started again.
+        if (isOnefoldError(error) && error.retry !== 'never')
+          this.#world.crash(self, `by itself, for it cannot start: ${error.code}`)
+        else this.#world.trouble ??= error instanceof Error ? error : new Error(String(error))
       })
     })
   }
