@@ -77,10 +77,10 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
     const result = await explorer.run(decisions)
     schedules++
     if (clock.monotonicMs() - turnedMs >= turnEveryMs) {
+      options.onProgress?.(schedules)
       await new Promise<void>((resolve) => clock.defer(resolve))
       turnedMs = clock.monotonicMs()
     }
-    if (schedules % 100 === 0) options.onProgress?.(schedules)
     for (const { at, options: choices, chosen } of result.trail)
       if (chosen > 0) {
         const name = `${at.replace(/^[^:]*: /, '').replace(/ for .*$/, '')} · ${choices[chosen]}`

@@ -1,13 +1,19 @@
 import type { OutsideWorld } from './outside-world.ts'
-import type { SqliteWorld } from './sqlite-world.ts'
+import type { Published, SqliteWorld } from './sqlite-world.ts'
 
 /** What is there when all is quiet, each part as sorted texts: tables, messages, attention, the outside world's ledger. */
 export type FinalState = ReadonlyMap<string, readonly string[]>
 
-export function finalState(sqlite: SqliteWorld, outside: OutsideWorld, ignored: ReadonlySet<string>): FinalState {
+export function finalState(
+  sqlite: SqliteWorld,
+  run: { readonly published: readonly Published[]; readonly outside: OutsideWorld },
+  ignored: ReadonlySet<string>,
+): FinalState {
   const state = new Map(sqlite.userRows(ignored))
-  for (const [name, rows] of sqlite.onefoldState()) state.set(name, rows)
-  state.set('the outside world', outside.ledger())
+  for (const [topic, messages] of Map.groupBy(run.published, (one) => one.topic))
+    state.set(`topic ${topic}`, messages.map(({ data }) => data).sort())
+  state.set('attention', sqlite.attention())
+  state.set('the outside world', run.outside.ledger())
   return state
 }
 

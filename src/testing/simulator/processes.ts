@@ -9,6 +9,8 @@ import type { AnyTopic } from '../../topic.ts'
 import type { Operation, PublishOperation } from '../history.ts'
 import type { OutsideWorld } from './outside-world.ts'
 import { placeOf, telling } from './places.ts'
+import type { BrokerWorld } from './simulated-broker.ts'
+import { SimulatedBroker } from './simulated-broker.ts'
 import type { SimulatedDatabase, TransactionLog } from './simulated-database.ts'
 import { simulatedRuntime } from './simulated-runtime.ts'
 import type { Subject } from './subject.ts'
@@ -62,6 +64,7 @@ export interface ProcessContext {
   readonly effects: EffectLog
   readonly outside: OutsideWorld
   readonly lives: readonly Incarnation[]
+  readonly broker: BrokerWorld | undefined
 }
 
 /** The app of one life of one process: the user's declarations over the world's ports. */
@@ -77,6 +80,7 @@ export function appFor(
     database: database as never,
     ...(options.source === undefined ? {} : { source: options.source }),
     runtime: simulatedRuntime(world, self, lives),
+    ...(context.broker === undefined ? {} : { broker: new SimulatedBroker(context.broker, self) }),
     leaseMs,
     onEvent: (event) => {
       if (event.kind === 'taken-over') world.tell(self, `takes over ${event.topic}/${event.group}`)

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Simulable } from '../../app-blueprint.ts'
 import { optionInvalid } from '../../errors.ts'
+import type { BrokerCard } from '../../guarantee/card.ts'
 import { nodeRuntime } from '../../runtime/node-runtime.ts'
 import { replaceGlobals } from '../../runtime/replaced-globals.ts'
 import { Decisions, deviationsOf, vectorOf } from './decisions.ts'
@@ -10,6 +11,7 @@ import type { OutsideModel } from './outside-world.ts'
 import type { Certificate, ProofFailure } from './proof.ts'
 import { renderCertificate, renderFailure } from './report.ts'
 import type { ScheduleResult } from './schedule.ts'
+import type { Personality } from './simulated-broker.ts'
 import { SqliteWorld } from './sqlite-world.ts'
 import type { Invariant, Provable, Subject, WorkItem } from './subject.ts'
 import { blueprintOf } from './subject.ts'
@@ -38,6 +40,11 @@ export interface ProveOptions {
   readonly seed?: number
   /** Worker processes: 1 to 4, default 2. */
   readonly workers?: number
+  /**
+   * What messages travel by: 'in-database', 'log', 'log with duplicates' or 'queue'. Default: the database where the app names no
+   * broker, else what is worst of what that broker's card admits.
+   */
+  readonly broker?: 'in-database' | Personality
   /** False: the end is not compared with that of a run without faults. Default true. */
   readonly compare?: boolean
   /** Also commits that only keep house (leases, membership, declarations) may fail. Default false. */
@@ -46,6 +53,7 @@ export interface ProveOptions {
   readonly replay?: string
   /** Ends it before the budget is used: the certificate is then of what was tried by then. */
   readonly signal?: AbortSignal
+  /** Told about every 50 ms. */
   readonly onProgress?: (schedules: number) => void
 }
 
@@ -142,7 +150,7 @@ function subjectOf(app: Provable, options: ProveOptions): Subject {
     workers: whole('workers', options.workers, 2, 1, 4),
     compare: options.compare ?? true,
     everyCommit: options.everyCommit ?? false,
-    outsideBroker: broker !== undefined,
+    broker: personality(options.broker, broker?.card),
   }
 }
 
@@ -155,6 +163,19 @@ const noExploration: Omit<Exploration, 'withoutFaults'> = {
   ignored: [],
   failure: undefined,
   elapsedMs: 0,
+}
+
+const personalities = ['log', 'log with duplicates', 'queue'] as const satisfies readonly Personality[]
+
+function personality(asked: ProveOptions['broker'], card: BrokerCard | undefined): Personality | undefined {
+  if (asked === 'in-database') return undefined
+  if (asked !== undefined) {
+    if (personalities.includes(asked)) return asked
+    throw optionInvalid('broker', asked, `'in-database' or one of ${personalities.map((name) => `'${name}'`).join(', ')}`)
+  }
+  if (card === undefined) return undefined
+  if (!card.claims['gives offsets']) return 'queue'
+  return card.claims['may hold duplicates'] ? 'log with duplicates' : 'log'
 }
 
 function certificateOf(subject: Subject, seed: number, found: Exploration): Certificate {
@@ -179,6 +200,7 @@ function certificateOf(subject: Subject, seed: number, found: Exploration): Cert
       'the consume loop, inbox, log, leases, parking, calls and attention as they are shipped',
       "the handlers' SQL on real SQLite in memory",
       'processes, clocks, timers, commits and their answers',
+      ...(subject.broker === undefined ? [] : [`a broker that behaves as a ${subject.broker}`]),
       ...(calls ? ['the other side of every declared call'] : []),
     ],
     notSimulated: [
@@ -187,7 +209,7 @@ function certificateOf(subject: Subject, seed: number, found: Exploration): Cert
       ...(subject.ownMemory
         ? []
         : ['memory that dies with a process: every life shares the module; give prove a function that makes the app']),
-      ...(subject.outsideBroker ? ['the broker of the app: messages travelled in the database'] : []),
+      ...(subject.broker === undefined ? [] : ['the broker itself: messages travelled by a model of one']),
     ],
   }
   return { ...certificate, text: renderCertificate(certificate) }

@@ -12,8 +12,9 @@ import { finalState } from './final-state.ts'
 import { OutsideWorld } from './outside-world.ts'
 import { settleUnknown } from './person.ts'
 import { appFor, EffectLog, leaseMs } from './processes.ts'
+import { BrokerWorld } from './simulated-broker.ts'
 import { SimulatedDatabase } from './simulated-database.ts'
-import type { SqliteWorld } from './sqlite-world.ts'
+import type { Published, SqliteWorld } from './sqlite-world.ts'
 import type { Subject } from './subject.ts'
 import { surroundWith } from './surroundings.ts'
 import type { Moment } from './world.ts'
@@ -79,7 +80,7 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
     surroundWith(undefined)
   }
   if (trouble instanceof SimulationEscape) throw trouble
-  const state = finalState(sqlite, run.outside, options.expected?.ignored ?? new Set())
+  const state = finalState(sqlite, run, options.expected?.ignored ?? new Set())
   const violations = trouble === undefined ? run.judge(ended, state) : [{ rule: 'no error', what: String(trouble) }]
   return {
     trail: decisions.trail,
@@ -104,12 +105,14 @@ class Run {
   readonly #published = new Set<number>()
   readonly #stoodFor: Simulable[] = []
   #asked = false
+  readonly #broker: BrokerWorld | undefined
 
   constructor(world: World, options: ScheduleOptions) {
     const { subject } = options
     this.#world = world
     this.#options = options
     this.#effects = new EffectLog(this.history)
+    this.#broker = subject.broker === undefined ? undefined : new BrokerWorld(world, subject.broker, maxPartitions)
     this.outside = new OutsideWorld(world, this.history, { models: subject.outside, honoursTokens: subject.honoursTokens })
   }
 
@@ -141,6 +144,7 @@ class Run {
       effects: this.#effects,
       outside: this.outside,
       lives: this.#lives,
+      broker: this.#broker,
     }
     self.onDeath.push(() => {
       this.history.push({ op: 'fault', fault: 'killed', ends: `${self.name}/${self.life}` })
@@ -228,12 +232,24 @@ class Run {
     if (this.#lives.some((life) => !life.dead && life.frozenUntilMs > world.nowMs)) return false
     if (this.#lives.some((life) => life.dead && !this.#lives.some((later) => later.name === life.name && later.life > life.life)))
       return false
-    if (this.outside.pending > 0 || sqlite.whatIsLeft() !== '') return false
+    if (this.outside.pending > 0 || this.#left() !== '') return false
     if (!this.#asked && sqlite.unknownOutcomes > 0) {
       this.#askPerson()
       return false
     }
     return true
+  }
+
+  #left(): string {
+    return [this.#options.sqlite.whatIsLeft(), this.#broker?.whatIsLeft() ?? ''].filter((what) => what !== '').join(', ')
+  }
+
+  /** Everything that was published, wherever messages travel. */
+  get published(): readonly Published[] {
+    if (this.#broker === undefined) return this.#options.sqlite.published()
+    // Some brokers hold a message twice: what counts is that it is there.
+    const all = [...this.#broker.messages()].map(({ topic, envelope: { id, json } }) => ({ topic, id, data: json }))
+    return [...new Map(all.map((one) => [`${one.topic} ${one.id}`, one])).values()]
   }
 
   #askPerson(): void {
@@ -258,7 +274,7 @@ class Run {
   judge(ended: 'ended' | 'stuck' | 'endless', state: FinalState): Violated[] {
     const { subject, sqlite, expected } = this.#options
     if (ended !== 'ended') {
-      const left = sqlite.whatIsLeft()
+      const left = this.#left()
       return [
         {
           rule: 'liveness',
@@ -269,7 +285,7 @@ class Run {
         },
       ]
     }
-    sqlite.addTo(this.history)
+    sqlite.addTo(this.history, this.published)
     const violations: Violated[] = checkAll(this.history, this.#promises()).map(({ checker, what }) => ({ rule: checker, what }))
     for (const [name, invariant] of subject.invariants) {
       const wrong = sqlite.judge(invariant)
@@ -289,6 +305,7 @@ class Run {
     return {
       semantics: each(({ options }) => options.semantics ?? 'effectively-once'),
       promises: {
+        repeatsRecognised: this.#broker === undefined,
         order: each(({ topic }) => (topic.settings.order === 'none' ? 'none' : 'key')),
         onExhausted: each(({ options }) => options.onExhausted ?? 'hold'),
         calls: Object.fromEntries(

@@ -14,6 +14,14 @@ interface UserTable {
   readonly columns: readonly string[]
 }
 
+/** A message that is there for consumers. */
+export interface Published {
+  readonly topic: string
+  readonly id: string
+  /** JSON. */
+  readonly data: string
+}
+
 export const prefix = 'onefold_'
 
 const messages = `select topic, id, data from ${prefix}message order by topic, partition, "offset"`
@@ -28,7 +36,8 @@ const left = `
     where p.head > coalesce(c."offset", 0) group by 1
   union all select s.topic || '/' || s.grp || ', parked', count(*)
     from ${prefix}parked join ${prefix}subscription s using (subscription) where state in ('waiting', 'calling') group by 1
-  union all select 'to be delivered later', count(*) from ${prefix}schedule having count(*) > 0`
+  union all select 'to be delivered later', count(*) from ${prefix}schedule having count(*) > 0
+  union all select 'the outbox', count(*) from ${prefix}outbox having count(*) > 0`
 
 /**
  * One real SQLite database in memory, which all simulated processes share. Transactions are real; only one is open at a time,
@@ -134,25 +143,22 @@ export class SqliteWorld {
     return this.connection.prepare(unknown).get<{ messages: number }>()?.messages ?? 0
   }
 
-  /** Messages by topic, and what waits for a person. */
-  onefoldState(): Map<string, readonly string[]> {
-    const { connection } = this
-    const state = new Map<string, string[]>()
-    for (const { topic, data } of connection.prepare(messages).all<{ topic: string; data: string }>()) {
-      const name = `topic ${topic}`
-      state.set(name, [...(state.get(name) ?? []), data])
-    }
-    for (const rows of state.values()) rows.sort()
-    const waiting = connection.prepare(attention).all<{ topic: string; grp: string; id: string; kind: string }>()
-    state.set('attention', waiting.map(({ topic, grp, id, kind }) => `${kind} ${topic}/${grp} ${id}`).sort())
-    return state
+  /** What stands in the log, where the database is the broker. */
+  published(): Published[] {
+    return this.connection.prepare(messages).all<Published>()
+  }
+
+  /** What waits for a person. */
+  attention(): string[] {
+    const rows = this.connection.prepare(attention).all<{ topic: string; grp: string; id: string; kind: string }>()
+    return rows.map(({ topic, grp, id, kind }) => `${kind} ${topic}/${grp} ${id}`).sort()
   }
 
   /** What was published from inside, what came to wait for a person, and the end, for the checkers. */
-  addTo(history: Operation[]): void {
+  addTo(history: Operation[], published: readonly Published[]): void {
     const { connection } = this
     const known = new Set(history.flatMap((one) => (one.op === 'publish' ? [`${one.topic} ${one.identity}`] : [])))
-    for (const { topic, id, data } of connection.prepare(messages).all<{ topic: string; id: string; data: string }>()) {
+    for (const { topic, id, data } of published) {
       if (!known.has(`${topic} ${id}`)) history.push({ op: 'publish', topic, identity: id, outcome: 'happened', body: data })
     }
     const rows = connection.prepare(attention).all<{ topic: string; grp: string; id: string; kind: AttentionKind }>()

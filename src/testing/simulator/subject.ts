@@ -5,6 +5,7 @@ import { blueprint } from '../../app-blueprint.ts'
 import { optionInvalid } from '../../errors.ts'
 import type { AnyTopic } from '../../topic.ts'
 import type { OutsideModel } from './outside-world.ts'
+import type { Personality } from './simulated-broker.ts'
 
 /** A message the world's producer publishes, repeating it under the same id until it has an answer. */
 export interface WorkItem {
@@ -42,8 +43,8 @@ export interface Subject {
   readonly workers: number
   readonly compare: boolean
   readonly everyCommit: boolean
-  /** The app names a broker, which the simulator replaces. */
-  readonly outsideBroker: boolean
+  /** What messages travel by; undefined: the database itself. */
+  readonly broker: Personality | undefined
 }
 
 export function blueprintOf(app: unknown): AppBlueprint {

@@ -9,6 +9,7 @@ export class Incarnation {
   /** It executes nothing before this time: SIGSTOP, a long collection, a laptop that was closed. */
   frozenUntilMs = Number.NEGATIVE_INFINITY
   readonly onDeath: (() => void)[] = []
+  readonly onFreeze: (() => void)[] = []
 
   constructor(name: string, life: number, pid: number) {
     this.name = name
@@ -113,6 +114,7 @@ export class World {
   freeze(owner: Incarnation, when: string): void {
     this.tell(owner, `is frozen ${when}`)
     owner.frozenUntilMs = this.nowMs + this.freezeMs
+    for (const listener of owner.onFreeze) listener()
   }
 
   /**
