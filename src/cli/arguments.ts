@@ -14,6 +14,8 @@ export interface TextOption extends Described {
   readonly kind: 'text'
   /** The word that stands for the value in the help: FILE, PATH, NAME. */
   readonly value: string
+  /** '' is a value like any other. Default false. */
+  readonly mayBeEmpty?: boolean
 }
 export interface IntegerOption extends Described {
   readonly kind: 'integer'
@@ -89,7 +91,7 @@ function readValue(option: string, spec: OptionSpec, value: string | undefined, 
   if (spec.kind === 'choice' && !spec.choices.includes(value)) {
     throw new UsageError(`${option} is ${JSON.stringify(value)}; it must be one of: ${spec.choices.join(', ')}`)
   }
-  if (value === '') throw new UsageError(`${option} is empty`)
+  if (value === '' && !(spec.kind === 'text' && spec.mayBeEmpty === true)) throw new UsageError(`${option} is empty`)
   return value
 }
 

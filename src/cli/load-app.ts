@@ -4,12 +4,25 @@ import { pathToFileURL } from 'node:url'
 import type { App } from '../app.ts'
 import { OnefoldError } from '../errors.ts'
 
+export interface AppModule {
+  readonly app: App<unknown>
+  /** The default export as it is: the app, or the function that made it and can make more. */
+  readonly provable: App<unknown> | (() => App<unknown>)
+  readonly exports: Readonly<Record<string, unknown>>
+}
+
+/** The app of an app module. @throws as `loadModule` does. */
+export async function loadApp(module: string): Promise<App<unknown>> {
+  return (await loadModule(module)).app
+}
+
 /**
- * The default export of an app module. Running the module is all that happens: constructors open nothing.
+ * A module whose default export is an app, or a function that makes one. Running the module, and that function once, is all that
+ * happens: constructors open nothing.
  *
  * @throws OnefoldError `NOT_FOUND`, or `OPTION_INVALID` for a module that throws or exports no app.
  */
-export async function loadApp(module: string): Promise<App<unknown>> {
+export async function loadModule(module: string): Promise<AppModule> {
   const file = resolve(module)
   if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true)
     throw new OnefoldError('NOT_FOUND', `there is no module at ${module}; name the file whose default export is the app.`, {
@@ -26,12 +39,38 @@ export async function loadApp(module: string): Promise<App<unknown>> {
     )
   }
   const found = loaded.default
-  if (isApp(found)) return found
+  if (isApp(found)) return { app: found, provable: found, exports: loaded }
+  if (typeof found === 'function') {
+    const make = found as () => App<unknown>
+    return { app: madeBy(make, module), provable: make, exports: loaded }
+  }
   const [name] = Object.entries(loaded).find(([, value]) => isApp(value)) ?? []
   const what = 'default' in loaded ? `its default export is ${kindOf(found)}` : 'it has no default export'
   throw new OnefoldError(
     'OPTION_INVALID',
     `${module} exports no app: ${what}. Write \`export default ${name ?? 'app'}\` where app is what onefold({ … }) returned.`,
+    { details: { option: 'MODULE', file: module } },
+  )
+}
+
+function madeBy(make: () => unknown, module: string): App<unknown> {
+  let made: unknown
+  try {
+    made = make()
+  } catch (error) {
+    throw new OnefoldError(
+      'OPTION_INVALID',
+      `the function that ${module} exports threw, but is to make an app: ${thrown(error)}.`,
+      {
+        details: { option: 'MODULE', file: module },
+        cause: error,
+      },
+    )
+  }
+  if (isApp(made)) return made
+  throw new OnefoldError(
+    'OPTION_INVALID',
+    `${module} exports no app: its default export is a function that returns ${kindOf(made)}. Return what onefold({ … }) returned, at once.`,
     { details: { option: 'MODULE', file: module } },
   )
 }
@@ -43,8 +82,9 @@ function isApp(value: unknown): value is App<unknown> {
 }
 
 function kindOf(value: unknown): string {
-  if (typeof value === 'function') return 'a function'
-  return value === null ? 'null' : typeof value === 'object' ? 'another object' : `a ${typeof value}`
+  if (value === null || value === undefined) return String(value)
+  if (value instanceof Promise) return 'a promise'
+  return typeof value === 'object' ? 'another object' : `a ${typeof value}`
 }
 
 /** Where Onefold's own files are: what it refuses is thrown there, and written elsewhere. */

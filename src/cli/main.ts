@@ -9,6 +9,7 @@ import { consume } from './consume.ts'
 import { erase } from './erase.ts'
 import { explain } from './explain.ts'
 import { group } from './group.ts'
+import { prove } from './prove.ts'
 import { publish } from './publish.ts'
 import { reportError } from './report-error.ts'
 import { status } from './status.ts'
@@ -17,7 +18,7 @@ import { OutputClosed, Terminal } from './terminal.ts'
 import { topic } from './topic.ts'
 import { UsageError } from './usage-error.ts'
 
-const commands: readonly Command[] = [publish, consume, status, explain, attention, group, topic, erase, backup]
+const commands: readonly Command[] = [publish, consume, status, explain, prove, attention, group, topic, erase, backup]
 
 function overview(): string {
   return [
