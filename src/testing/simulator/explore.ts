@@ -30,6 +30,8 @@ export interface Exploration {
   readonly schedules: number
   /** Every placement of up to so many deviations was tried. */
   readonly exhausted: number
+  /** Placements of one deviation more that were tried before the budget was used. */
+  readonly partial: number
   readonly random: number
   readonly repeated: number
   readonly coverage: Coverage
@@ -60,11 +62,13 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
   let repeated = 0
   let random = 0
   let exhausted = 0
+  let untilExhausted = 1
   let turnedMs = startedMs
   const over = (): boolean => clock.monotonicMs() > endMs || schedules >= options.maxSchedules || options.signal?.aborted === true
   const done = (failure?: Exploration['failure']): Exploration => ({
     schedules,
     exhausted,
+    partial: Math.max(0, schedules - untilExhausted - random),
     random,
     repeated,
     coverage,
@@ -127,6 +131,7 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
       }
     }
     exhausted = size
+    untilExhausted = schedules
     level = next
   }
   for (let number = 0; !over(); number++) {

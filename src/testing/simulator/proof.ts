@@ -6,10 +6,14 @@ export interface Certificate {
   readonly schedules: number
   /** Every placement of up to so many faults. */
   readonly exhaustedDeviations: number
+  /** And so many of the placements of one fault more: the budget was used before all of them were. */
+  readonly partialSchedules: number
   readonly randomSchedules: number
   /** Schedules that were run twice and went the same way. */
   readonly repeatedSchedules: number
   readonly seed: number
+  /** The vector of the one schedule that was run; undefined: schedules were looked for. */
+  readonly replayed: string | undefined
   readonly workers: number
   readonly elapsedMs: number
   /** What needs a person even when nothing goes wrong: the certificate says little about it. */

@@ -157,6 +157,7 @@ function subjectOf(app: Provable, options: ProveOptions): Subject {
 const noExploration: Omit<Exploration, 'withoutFaults'> = {
   schedules: 0,
   exhausted: 0,
+  partial: 0,
   random: 0,
   repeated: 0,
   coverage: new Map(),
@@ -178,14 +179,16 @@ function personality(asked: ProveOptions['broker'], card: BrokerCard | undefined
   return card.claims['may hold duplicates'] ? 'log with duplicates' : 'log'
 }
 
-function certificateOf(subject: Subject, seed: number, found: Exploration): Certificate {
+function certificateOf(subject: Subject, seed: number, found: Exploration, replayed?: string): Certificate {
   const calls = subject.make().blueprint.consumers.some(({ options }) => Object.keys(options.calls ?? {}).length > 0)
   const certificate = {
     schedules: found.schedules,
     exhaustedDeviations: found.exhausted,
+    partialSchedules: found.partial,
     randomSchedules: found.random,
     repeatedSchedules: found.repeated,
     seed,
+    replayed,
     workers: subject.workers,
     elapsedMs: Math.round(found.elapsedMs),
     withoutFaults: found.withoutFaults,

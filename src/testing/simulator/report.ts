@@ -2,6 +2,7 @@ import type { Certificate, ProofFailure } from './proof.ts'
 import type { Moment } from './world.ts'
 
 const number = (value: number): string => value.toLocaleString('en-US')
+const plural = (value: number, one: string, many: string): string => `${number(value)} ${value === 1 ? one : many}`
 
 /** What happened, from the first moment that matters; runs of the same are one line. */
 export function renderStory(story: readonly Moment[]): string {
@@ -28,7 +29,7 @@ export function renderFailure(failure: Omit<ProofFailure, 'text'>): string {
     'What happened:',
     renderStory(failure.story),
     '',
-    `Found after ${number(failure.schedules)} schedule${failure.schedules === 1 ? '' : 's'}${failure.shrunkFrom > failure.faults.length ? `, shrunk from ${failure.shrunkFrom} faults` : ''}.`,
+    `Found after ${plural(failure.schedules, 'schedule', 'schedules')}${failure.shrunkFrom > failure.faults.length ? `, shrunk from ${failure.shrunkFrom} faults` : ''}.`,
     `Replay it with: --replay '${failure.vector}' (in a test: { replay: '${failure.vector}' })`,
   ].join('\n')
 }
@@ -48,16 +49,21 @@ function renderWithoutFaults({ attention, behind, first, hint }: Certificate['wi
 }
 
 export function renderCertificate(certificate: Omit<Certificate, 'text'>): string {
-  const { schedules, exhaustedDeviations: exhausted, randomSchedules, notCompared } = certificate
+  const { schedules, exhaustedDeviations: exhausted, randomSchedules, repeatedSchedules: repeated, notCompared } = certificate
   const all =
     exhausted === 0 ? 'the schedule without faults' : `all placements of ≤ ${exhausted} fault${exhausted === 1 ? '' : 's'}`
-  const tried = `${number(schedules)} schedule${schedules === 1 ? '' : 's'}: ${all}${randomSchedules > 0 ? `, and ${number(randomSchedules)} random ones (seed ${certificate.seed})` : ''}`
+  const { partialSchedules: partial } = certificate
+  const begun =
+    partial === 0
+      ? ''
+      : `, and ${number(partial)} of those of ${exhausted + 1}${exhausted === 0 ? ' fault' : ''} (the budget allowed no more)`
+  const tried = `${plural(schedules, 'schedule', 'schedules')}: ${all}${begun}${randomSchedules > 0 ? `, and ${number(randomSchedules)} random ones (seed ${certificate.seed})` : ''}`
   const list = (title: string, lines: readonly string[]): string[] =>
     lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)]
   return [
-    `No violation in ${tried}.`,
+    `No violation in ${certificate.replayed === undefined ? tried : `the schedule '${certificate.replayed}', the only one that was run`}.`,
     ...renderWithoutFaults(certificate.withoutFaults),
-    `${certificate.workers} worker${certificate.workers === 1 ? '' : 's'} and a producer; ${certificate.repeatedSchedules} schedules were run twice and went the same way.`,
+    `${certificate.workers} worker${certificate.workers === 1 ? '' : 's'} and a producer${repeated === 0 ? '' : `; ${plural(repeated, 'schedule was', 'schedules were')} run twice and went the same way`}.`,
     ...list('Checked:', certificate.checked),
     ...list(
       'Went wrong, so often:',

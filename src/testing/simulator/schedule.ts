@@ -20,8 +20,6 @@ import { surroundWith } from './surroundings.ts'
 import type { Moment } from './world.ts'
 import { Incarnation, World } from './world.ts'
 
-/** Partitions of a topic in the simulator: two show what crosses them. */
-const maxPartitions = 2
 /** After this much simulated time, and so many steps, without an end: something waits for ever. */
 const bounds = { steps: 60_000, ms: 3_600_000 }
 /** A killed process is started again after so long. */
@@ -105,6 +103,7 @@ class Run {
   readonly #published = new Set<number>()
   readonly #stoodFor: Simulable[] = []
   #asked = false
+  readonly #partitions: number
   readonly #broker: BrokerWorld | undefined
 
   constructor(world: World, options: ScheduleOptions) {
@@ -112,7 +111,9 @@ class Run {
     this.#world = world
     this.#options = options
     this.#effects = new EffectLog(this.history)
-    this.#broker = subject.broker === undefined ? undefined : new BrokerWorld(world, subject.broker, maxPartitions)
+    // One worker at work and one in wait show most; two at work at the same time show the rest, and take twice the steps.
+    this.#partitions = options.decisions.choose('the world: partitions of a topic', ['one', 'two']) === 'one' ? 1 : 2
+    this.#broker = subject.broker === undefined ? undefined : new BrokerWorld(world, subject.broker, this.#partitions)
     this.outside = new OutsideWorld(world, this.history, { models: subject.outside, honoursTokens: subject.honoursTokens })
   }
 
@@ -135,7 +136,7 @@ class Run {
       log: this.#effects,
       neighbours: this.#neighbours,
       everyCommit: subject.everyCommit,
-      maxPartitions,
+      maxPartitions: this.#partitions,
     })
     const context = {
       world: this.#world,
