@@ -12,8 +12,8 @@ export interface Certificate {
   /** Schedules that were run twice and went the same way. */
   readonly repeatedSchedules: number
   readonly seed: number
-  /** The vector of the one schedule that was run; undefined: schedules were looked for. */
-  readonly replayed: string | undefined
+  /** The one schedule that was run: `taken` differs where the code does not come to a place any more. Undefined: schedules were looked for. */
+  readonly replayed: { readonly asked: string; readonly taken: string } | undefined
   readonly workers: number
   readonly elapsedMs: number
   /** What needs a person even when nothing goes wrong: the certificate says little about it. */

@@ -97,12 +97,9 @@ export async function prove(app: Provable, options: ProveOptions): Promise<Certi
       const result = await explorer.run(Decisions.following(replayed), true)
       const [violation] = result.violations
       if (violation !== undefined) throw new ProofFailed(failureOf(result, violation.rule, 1, replayed.size))
-      return certificateOf(subject, bounded.seed, {
-        ...noExploration,
-        schedules: 1,
-        ignored: explorer.ignored,
-        withoutFaults: explorer.withoutFaults,
-      })
+      const { ignored, withoutFaults } = explorer
+      const found = { ...noExploration, schedules: 1, ignored, withoutFaults }
+      return certificateOf(subject, bounded.seed, found, { asked: vectorOf(replayed), taken: vectorOf(result.deviations) })
     }
     const found = await explore({ subject, sqlite, ...bounded, signal: options.signal, onProgress: options.onProgress })
     const { failure } = found
@@ -179,7 +176,7 @@ function personality(asked: ProveOptions['broker'], card: BrokerCard | undefined
   return card.claims['may hold duplicates'] ? 'log with duplicates' : 'log'
 }
 
-function certificateOf(subject: Subject, seed: number, found: Exploration, replayed?: string): Certificate {
+function certificateOf(subject: Subject, seed: number, found: Exploration, replayed?: Certificate['replayed']): Certificate {
   const calls = subject.make().blueprint.consumers.some(({ options }) => Object.keys(options.calls ?? {}).length > 0)
   const certificate = {
     schedules: found.schedules,

@@ -48,20 +48,31 @@ function renderWithoutFaults({ attention, behind, first, hint }: Certificate['wi
   ]
 }
 
+function renderReplayed({ asked, taken }: NonNullable<Certificate['replayed']>): string[] {
+  const said = `No violation in the one schedule that was run: ${taken === '' ? 'nothing goes wrong in it' : `'${taken}'`}.`
+  if (asked === taken) return [said]
+  return [
+    said,
+    '',
+    `BUT: that is not '${asked}', for this code does not come to all places it names. It may have been made for other code.`,
+    '',
+  ]
+}
+
 export function renderCertificate(certificate: Omit<Certificate, 'text'>): string {
   const { schedules, exhaustedDeviations: exhausted, randomSchedules, repeatedSchedules: repeated, notCompared } = certificate
   const all =
     exhausted === 0 ? 'the schedule without faults' : `all placements of ≤ ${exhausted} fault${exhausted === 1 ? '' : 's'}`
-  const { partialSchedules: partial } = certificate
+  const { partialSchedules: partial, replayed } = certificate
   const begun =
     partial === 0
       ? ''
-      : `, and ${number(partial)} of those of ${exhausted + 1}${exhausted === 0 ? ' fault' : ''} (the budget allowed no more)`
+      : `, and ${number(partial)} of ${exhausted === 0 ? 'the placements of one fault' : `those of ${exhausted + 1}`} (there was no time for all)`
   const tried = `${plural(schedules, 'schedule', 'schedules')}: ${all}${begun}${randomSchedules > 0 ? `, and ${number(randomSchedules)} random ones (seed ${certificate.seed})` : ''}`
   const list = (title: string, lines: readonly string[]): string[] =>
     lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)]
   return [
-    `No violation in ${certificate.replayed === undefined ? tried : `the schedule '${certificate.replayed}', the only one that was run`}.`,
+    ...(replayed === undefined ? [`No violation in ${tried}.`] : renderReplayed(replayed)),
     ...renderWithoutFaults(certificate.withoutFaults),
     `${certificate.workers} worker${certificate.workers === 1 ? '' : 's'} and a producer${repeated === 0 ? '' : `; ${plural(repeated, 'schedule was', 'schedules were')} run twice and went the same way`}.`,
     ...list('Checked:', certificate.checked),
