@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { Place } from './run-onefold.ts'
 
-const commands = ['publish', 'consume', 'status', 'explain', 'attention', 'group', 'topic', 'backup']
+const commands = ['publish', 'consume', 'status', 'explain', 'prove', 'attention', 'group', 'topic', 'backup']
 
 describe.concurrent('the command line', () => {
   test('says its version', async () => {
