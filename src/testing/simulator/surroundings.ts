@@ -22,7 +22,7 @@ export function surroundings(): Surroundings | undefined {
     random() {
       let chance = chances.get(self)
       if (chance === undefined) {
-        chance = seededRandom('Math.random', self.name, self.life)
+        chance = seededRandom('Math.random', around.startMs, self.name, self.life)
         chances.set(self, chance)
       }
       return chance()
