@@ -4,8 +4,18 @@ import type { Moment } from './world.ts'
 const number = (value: number): string => value.toLocaleString('en-US')
 const plural = (value: number, one: string, many: string): string => `${number(value)} ${value === 1 ? one : many}`
 
-/** What happened, from the first moment that matters; runs of the same are one line. */
-export function renderStory(story: readonly Moment[]): string {
+/** Of a story that does not come to an end, its beginning and where it was given up. */
+const longest = { beginning: 150, end: 50 }
+
+/** What happened, a line each. */
+export function renderStory(moments: readonly Moment[]): string {
+  const { beginning, end } = longest
+  if (moments.length <= beginning + end) return renderMoments(moments)
+  const left = `  … ${number(moments.length - beginning - end)} moments are left out; \`failure.story\` has them …`
+  return [renderMoments(moments.slice(0, beginning)), left, renderMoments(moments.slice(-end))].join('\n')
+}
+
+function renderMoments(story: readonly Moment[]): string {
   const width = Math.max(0, ...story.map(({ who }) => who.length))
   return story
     .map(
