@@ -18,11 +18,13 @@ import {
 } from './failure.ts'
 import type { Item } from './item.ts'
 import { toItems } from './item.ts'
-import type { ParkedMessage } from './parked-store.ts'
+import type { FailedTurn, ParkedMessage } from './parked-store.ts'
 
 /** A parked message whose time has come. */
 export interface Turn {
   readonly row: bigint
+  /** As the row said when the turn began. */
+  readonly before: FailedTurn['before']
   readonly item: Item
   /** This attempt's number. */
   readonly attempts: number
@@ -61,7 +63,7 @@ export class ParkedAttempt {
           session.startMarks.begin(subscription, state.partition, item.identity),
         )) - 1
     }
-    const turn: Turn = { row: row.row, item, attempts: row.attempts + 1, crashes, marked: options.marked }
+    const turn: Turn = { row: row.row, before: row, item, attempts: row.attempts + 1, crashes, marked: options.marked }
     const hopeless = item.invalid ?? (crashes >= settings.maxCrashes ? crashed(item, crashes) : undefined)
     if (hopeless === undefined) return turn
     await this.fail(state, turn, hopeless, {
@@ -138,9 +140,16 @@ export class ParkedAttempt {
     })
   }
 
-  async #return(session: Session<unknown>, { row, attempts, crashes }: Turn): Promise<void> {
+  async #return(session: Session<unknown>, { row, before, attempts, crashes }: Turn): Promise<void> {
     const nowMs = this.#context.runtime.wallMs()
-    const change = { state: 'waiting', attempts: attempts - 1, crashes, dueMs: nowMs, release: false } as const
+    const change = {
+      state: 'waiting',
+      before,
+      attempts: attempts - 1,
+      crashes,
+      dueMs: nowMs,
+      release: false,
+    } as const
     await session.parked.failed(row, change, nowMs)
   }
 
@@ -163,6 +172,7 @@ export class ParkedAttempt {
       turn.row,
       {
         state: step.state,
+        before: turn.before,
         attempts: turn.attempts,
         crashes: turn.crashes,
         dueMs: step.dueMs,

@@ -38,6 +38,8 @@ export interface NewParked {
 /** What becomes of a parked message whose attempt has failed. */
 export interface FailedTurn {
   readonly state: 'waiting' | 'attention'
+  /** As the row says when the turn begins: what a person does to it changes one of them. */
+  readonly before: { readonly attempts: number; readonly dueMs: number }
   readonly attempts: number
   readonly crashes: number
   readonly dueMs: number
@@ -78,7 +80,10 @@ export interface ParkedStore {
   heldLanes(subscription: Subscription, partition: string): Awaitable<readonly string[]>
   /** Applied: removes the row and makes the next of its lane due. False: it was no longer there (discarded meanwhile). */
   done(row: bigint, nowMs: number): Awaitable<boolean>
-  /** The attempt failed again. False: the row was no longer there. */
+  /**
+   * The attempt failed again. False: the row is no longer there, or no longer as the turn found it: a person has acted, or this
+   * very change has been committed by a COMMIT that answered with an error.
+   */
   failed(row: bigint, change: FailedTurn, nowMs: number): Awaitable<boolean>
 }
 

@@ -164,6 +164,7 @@ export class ReceiveStrategy implements Strategy {
               row.row,
               {
                 state: final ? 'attention' : 'waiting',
+                before: row,
                 attempts,
                 crashes,
                 dueMs: failed?.step === 'park' ? failed.dueMs : runtime.wallMs(),

@@ -135,9 +135,22 @@ export class SqliteParkedStore implements ParkedStore {
       .sql('select subscription, partition, lane from {p}parked where parked = ?')
       .get<{ subscription: number; partition: string; lane: string | null }>(row)
     if (before === undefined) return false
-    this.#statements
-      .sql('update {p}parked set state = ?, attempts = ?, crashes = ?, due_ms = ?, lane = iif(?, null, lane) where parked = ?')
-      .run(change.state, change.attempts, change.crashes, change.dueMs, change.release ? 1 : 0, row)
+    const { changes } = this.#statements
+      .sql(
+        `update {p}parked set state = ?, attempts = ?, crashes = ?, due_ms = ?, lane = iif(?, null, lane)
+         where parked = ? and attempts = ? and due_ms = ? and state in ('waiting', 'calling')`,
+      )
+      .run(
+        change.state,
+        change.attempts,
+        change.crashes,
+        change.dueMs,
+        change.release ? 1 : 0,
+        row,
+        change.before.attempts,
+        change.before.dueMs,
+      )
+    if (changes === 0) return false
     if (change.failure !== undefined) this.#attempt(Number(row), change.failure)
     if (change.state === 'attention' && change.reason !== undefined) this.#raise(Number(row), change.reason, nowMs)
     if (change.release && before.lane !== null)

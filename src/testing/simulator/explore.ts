@@ -46,6 +46,9 @@ export interface Exploration {
 
 const clock = nodeRuntime()
 
+/** A random schedule has at most so many faults. */
+const maxRandomFaults = 12
+
 /** One schedule in so many is run a second time: the same decisions must give the same history. */
 const repeatEvery = 50
 /** So often whoever else is in this process has a turn: a signal that was sent, a test runner that wants to be heard. */
@@ -137,10 +140,15 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
   for (let number = 0; !over(); number++) {
     random++
     const chance = seededRandom(seed, number)
-    // Swarm: each schedule has its own idea of how much goes wrong.
+    // Swarm: each schedule has its own idea of how much goes wrong, and after that all is well and everything must come to its end.
     const rate = 0.02 + chance() * 0.4
+    let left = 1 + Math.floor(chance() * maxRandomFaults)
     const { failure } = await attempt(
-      new Decisions((_, choices) => (chance() < rate ? 1 + Math.floor(chance() * (choices - 1)) : 0)),
+      new Decisions((_, choices) => {
+        if (left === 0 || chance() >= rate) return 0
+        left--
+        return 1 + Math.floor(chance() * (choices - 1))
+      }),
     )
     if (failure !== undefined) return done(failure)
   }

@@ -90,7 +90,9 @@ export function appFor(
   })
   for (const consumer of consumers) {
     const { topic, options: consume } = consumer
-    app.consume(topic as never, simulated(context, self, topic, consume, consumer) as never)
+    // The world kills more often than any message deserves: that is no reason to give one up.
+    const patient = { ...consume, maxCrashes: 100 }
+    app.consume(topic as never, simulated(context, self, topic, patient, consumer) as never)
   }
   for (const schedule of schedules) app.schedule(schedule.topic, schedule.options)
   return { app, module: made.app }

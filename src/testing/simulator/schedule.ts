@@ -135,7 +135,8 @@ class Run {
       self,
       log: this.#effects,
       neighbours: this.#neighbours,
-      everyCommit: subject.everyCommit,
+      // A person clicks again until it is done; nothing is shown by killing somebody who looks on.
+      everyCommit: subject.everyCommit && name !== 'person',
       maxPartitions: this.#partitions,
     })
     const context = {
@@ -256,7 +257,13 @@ class Run {
   #askPerson(): void {
     this.#asked = true
     this.#life('person', (self, app) => {
-      settleUnknown(app, this.outside, this.history, (what) => this.#world.tell(self, what)).then(
+      settleUnknown(app, this.outside, this.history, {
+        tell: (what) => this.#world.tell(self, what),
+        endProcess: (pid) => {
+          const owner = this.#lives.find((life) => life.pid === pid)
+          if (owner !== undefined) this.#world.crash(owner, 'by the person, to be sure of it')
+        },
+      }).then(
         () => {
           this.#asked = false
         },

@@ -111,13 +111,16 @@ export class BrokerWorld {
 
   /** Who has been silent for a session loses what it has; it hears of that when it wakes. */
   #frozen(self: Incarnation): void {
-    this.world.timer(clerk, sessionMs, () => {
+    const look = (): void => {
+      const silent = self.frozenUntilMs > this.world.nowMs
       for (const [name, shares] of this.#shares) {
-        for (const share of shares)
-          if (share.owner?.self === self && self.frozenUntilMs > this.world.nowMs) share.owner = undefined
+        for (const share of shares) if (silent && share.owner?.self === self) share.owner = undefined
         this.#assign(name)
       }
-    })
+    }
+    this.world.timer(clerk, sessionMs, look)
+    // Whoever wakes is a member again, and gets what nobody else has.
+    this.world.timer(clerk, self.frozenUntilMs - this.world.nowMs + 1, look)
   }
 
   #partitionsOf(topic: string, count: number): Entry[][] {

@@ -20,11 +20,13 @@ export interface Published {
   readonly id: string
   /** JSON. */
   readonly data: string
+  /** Who waits behind whom: null and undefined for nobody. */
+  readonly key?: string | null
 }
 
 export const prefix = 'onefold_'
 
-const messages = `select topic, id, data from ${prefix}message order by topic, partition, "offset"`
+const messages = `select topic, id, key, data from ${prefix}message order by topic, partition, "offset"`
 const attention = `select s.topic, s.grp, a.id, a.kind from ${prefix}attention a join ${prefix}subscription s using (subscription)
   where a.state = 'open' order by a.attention`
 const unknown = `select count(*) as messages from ${prefix}attention where state = 'open' and kind = 'unknown-outcome'`
@@ -158,8 +160,9 @@ export class SqliteWorld {
   addTo(history: Operation[], published: readonly Published[]): void {
     const { connection } = this
     const known = new Set(history.flatMap((one) => (one.op === 'publish' ? [`${one.topic} ${one.identity}`] : [])))
-    for (const { topic, id, data } of published) {
-      if (!known.has(`${topic} ${id}`)) history.push({ op: 'publish', topic, identity: id, outcome: 'happened', body: data })
+    for (const { topic, id, key, data } of published) {
+      if (known.has(`${topic} ${id}`)) continue
+      history.push({ op: 'publish', topic, identity: id, outcome: 'happened', ...(key == null ? {} : { key }), body: data })
     }
     const rows = connection.prepare(attention).all<{ topic: string; grp: string; id: string; kind: AttentionKind }>()
     for (const { topic, grp, id, kind } of rows) history.push({ op: 'attention', topic, group: grp, identity: id, kind })
