@@ -19,7 +19,8 @@ export function finalState(
 
 /** One sentence about the first difference; undefined when there is none. */
 export function differenceOf(state: FinalState, expected: FinalState): string | undefined {
-  for (const [part, rows] of expected) {
+  for (const part of new Set([...expected.keys(), ...state.keys()])) {
+    const rows = expected.get(part) ?? []
     const found = state.get(part) ?? []
     const extra = without(found, rows)
     const missing = without(rows, found)

@@ -103,6 +103,7 @@ class Run {
   readonly #published = new Set<number>()
   readonly #stoodFor: Simulable[] = []
   #asked = false
+  #openTwice: string | undefined
   readonly #partitions: number
   readonly #broker: BrokerWorld | undefined
 
@@ -235,6 +236,7 @@ class Run {
     if (this.#lives.some((life) => life.dead && !this.#lives.some((later) => later.name === life.name && later.life > life.life)))
       return false
     if (this.outside.pending > 0 || this.#left() !== '') return false
+    this.#openTwice ??= sqlite.openTwice()
     if (!this.#asked && sqlite.unknownOutcomes > 0) {
       this.#askPerson()
       return false
@@ -295,6 +297,7 @@ class Run {
     }
     sqlite.addTo(this.history, this.published)
     const violations: Violated[] = checkAll(this.history, this.#promises()).map(({ checker, what }) => ({ rule: checker, what }))
+    if (this.#openTwice !== undefined) violations.push({ rule: 'attention', what: this.#openTwice })
     for (const [name, invariant] of subject.invariants) {
       const wrong = sqlite.judge(invariant)
       if (wrong !== undefined) violations.push({ rule: name, what: wrong })

@@ -29,6 +29,8 @@ export const prefix = 'onefold_'
 const messages = `select topic, id, key, data from ${prefix}message order by topic, partition, "offset"`
 const attention = `select s.topic, s.grp, a.id, a.kind from ${prefix}attention a join ${prefix}subscription s using (subscription)
   where a.state = 'open' order by a.attention`
+const twice = `select s.topic, s.grp, a.id, count(*) as times from ${prefix}attention a join ${prefix}subscription s using (subscription)
+  where a.state = 'open' group by a.parked having times > 1 limit 1`
 const unknown = `select count(*) as messages from ${prefix}attention where state = 'open' and kind = 'unknown-outcome'`
 const parked = `select s.topic, s.grp, p.id from ${prefix}parked p join ${prefix}subscription s using (subscription)`
 const left = `
@@ -143,6 +145,14 @@ export class SqliteWorld {
   /** How many messages wait for somebody to say what became of their calls. */
   get unknownOutcomes(): number {
     return this.connection.prepare(unknown).get<{ messages: number }>()?.messages ?? 0
+  }
+
+  /** A message that stands open in attention more than once: a person would have to act on it again and again. */
+  openTwice(): string | undefined {
+    const row = this.connection.prepare(twice).get<{ topic: string; grp: string; id: string; times: number }>()
+    return row === undefined
+      ? undefined
+      : `${row.id} of topic ${row.topic} stands open in attention ${row.times} times for group ${row.grp}.`
   }
 
   /** What stands in the log, where the database is the broker. */
