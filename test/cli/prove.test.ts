@@ -217,7 +217,9 @@ describe.concurrent('what cannot be proved', () => {
   })
 
   test('a handler that calls fetch: an error that names the line and how to declare it, and no request is made', async () => {
-    const { code, document } = await placed(moduleText({ also: "await fetch('http://127.0.0.1:9/')" })).json('prove app.ts')
+    const { code, document } = await placed(moduleText({ also: "await fetch('http://127.0.0.1:9/')" })).json(
+      'prove app.ts --budget 1s',
+    )
     expect(code).toBe(1)
     expect(document.error.code).toBe('NOT_POSSIBLE')
     expect(document.error.message).toContain('fetch(http://127.0.0.1:9/) is outside the simulation (app.ts:9)')

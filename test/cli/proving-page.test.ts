@@ -46,7 +46,7 @@ describe('docs/proving.md', () => {
 
   test('shows the story that onefold prove really tells of it', async () => {
     const place = placeOf(before)
-    const { code, stdout } = await place.onefold('prove receipts.ts')
+    const { code, stdout } = await place.onefold('prove receipts.ts --budget 5s')
     expect(code).toBe(1)
     expect(stdout.trimEnd()).toBe(shown('onefold prove receipts.ts'))
   })
@@ -61,7 +61,7 @@ describe('docs/proving.md', () => {
 
   test('shows what is said of a mail server that knows no tokens', async () => {
     const [, , line] = blocks('ts')
-    const { code, stdout } = await placeOf(`${after}\n${line}`).onefold('prove receipts.ts')
+    const { code, stdout } = await placeOf(`${after}\n${line}`).onefold('prove receipts.ts --budget 5s')
     expect(line).toBe('export const honoursTokens = false\n')
     expect(code).toBe(1)
     expect(stdout.trimEnd()).toBe(shown('onefold prove receipts.ts', 2))
