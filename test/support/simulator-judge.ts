@@ -1,0 +1,56 @@
+/**
+ * Proves the standard subjects over the source beside it, and writes what came of it in one line of JSON.
+ *
+ *   node simulator-judge.ts '{ "passes": [{ "deviations": 1, "maxSchedules": 200 }], "budgetMs": 20000 }'
+ */
+import type { ProveOptions } from '../../src/testing/index.ts'
+import { ProofFailed, prove } from '../../src/testing/index.ts'
+import { standardSubjects } from './simulator-subjects.ts'
+
+/** How hard to look: every subject in the first pass, then every subject in the second, until something is found. */
+export interface Search {
+  readonly passes: readonly Pick<ProveOptions, 'deviations' | 'maxSchedules' | 'seed' | 'compare'>[]
+  /** For all of it. */
+  readonly budgetMs: number
+  /** By name; default: all. */
+  readonly subjects?: readonly string[]
+}
+
+export interface Verdict {
+  readonly schedules: number
+  readonly elapsedMs: number
+  /** The first rule that was broken; undefined: none was. */
+  readonly found?: { readonly subject: string; readonly rule: string; readonly what: string; readonly vector: string }
+}
+
+async function judge({ passes, budgetMs, subjects }: Search): Promise<Verdict> {
+  const startedMs = performance.now()
+  const elapsedMs = (): number => Math.round(performance.now() - startedMs)
+  const unknown = subjects?.find((name) => !standardSubjects.some((subject) => subject.name === name))
+  if (unknown !== undefined) throw new Error(`there is no subject ${unknown}`)
+  let schedules = 0
+  for (const pass of passes) {
+    for (const { name, make, options, most } of standardSubjects) {
+      if (subjects !== undefined && !subjects.includes(name)) continue
+      if (most !== undefined && pass.deviations === 0 && pass.maxSchedules !== 1) continue
+      const maxSchedules = Math.min(pass.maxSchedules ?? Number.MAX_SAFE_INTEGER, most ?? Number.MAX_SAFE_INTEGER)
+      const leftMs = budgetMs - elapsedMs()
+      if (leftMs < 100) return { schedules, elapsedMs: elapsedMs() }
+      try {
+        const certificate = await prove(make, { ...options, ...pass, maxSchedules, budgetMs: leftMs })
+        schedules += certificate.schedules
+      } catch (error) {
+        const failed = error instanceof ProofFailed ? error.failure : undefined
+        const { rule, what, vector } = failed ?? { rule: 'error', what: String(error), vector: '' }
+        schedules += failed?.schedules ?? 1
+        return { schedules, elapsedMs: elapsedMs(), found: { subject: name, rule, what, vector } }
+      }
+    }
+  }
+  return { schedules, elapsedMs: elapsedMs() }
+}
+
+if (import.meta.main) {
+  const verdict = await judge(JSON.parse(process.argv[2] ?? '{}') as Search)
+  process.stdout.write(`${JSON.stringify(verdict)}\n`, () => process.exit(0))
+}

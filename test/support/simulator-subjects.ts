@@ -1,0 +1,293 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { SqliteTx } from '../../src/database/sqlite/index.ts'
+import { sqlite } from '../../src/database/sqlite/index.ts'
+import type { App, CallOptions } from '../../src/index.ts'
+import { call, onefold, TerminalError, topic } from '../../src/index.ts'
+import type { ProveOptions } from '../../src/testing/index.ts'
+
+/** Handlers that are right, and a workload that is not too kind: what a mutant of the core must not get past. */
+export interface StandardSubject {
+  readonly name: string
+  readonly make: () => App<SqliteTx>
+  readonly options: ProveOptions
+  /** Schedules, at most: about as many as there are placements of one fault. */
+  readonly most?: number
+}
+
+interface Payment {
+  readonly id: string
+  readonly account: string
+  readonly amount: number
+}
+interface Note {
+  readonly id: string
+  readonly key: string
+}
+interface Task extends Note {
+  /** Attempts that fail; 'for good': one, and no other is worth while. */
+  readonly fails: number | 'for good'
+}
+
+const byId = { id: ({ id }: { id: string }) => id }
+const payments = topic<Payment>('payments', { ...byId, key: ({ account }) => account })
+const notes = topic<Note>('notes', { ...byId, key: ({ key }) => key })
+const tasks = topic<Task>('tasks', { ...byId, key: ({ key }) => key })
+const clicks = topic<Task>('clicks', { ...byId, order: 'none' })
+const counts = topic<Note>('counts', { ...byId, order: 'none' })
+const files = topic<{ readonly id: string; readonly lines: readonly Task[] }>('files', { ...byId, key: () => 'all' })
+const readings = topic<Task>('readings', { ...byId, key: ({ key }) => key })
+
+/** What was done for a key, in this order: shows what is missing, what is twice and what has overtaken. */
+const tables = (database: DatabaseSync): void =>
+  database.exec(`create table account (account text primary key, balance integer not null, entries text not null);
+    create table done (name text primary key, ids text not null);
+    create table refused (id text not null)`)
+
+function mark(tx: SqliteTx, name: string, id: string): void {
+  tx.run("insert into done values (?, ?) on conflict do update set ids = ids || ' ' || excluded.ids", name, id)
+}
+
+/** Kills and lost answers say nothing about a message here, however many there are: the end must be that of a quiet run. */
+const patient = { maxCrashes: 100, backoffMs: 8, maxBackoffMs: 16 }
+const newApp = (): App<SqliteTx> => onefold({ database: sqlite('nowhere.db') })
+
+function ledger(): App<SqliteTx> {
+  const app = newApp()
+  app.consume(payments, {
+    ...patient,
+    group: 'ledger',
+    apply({ id, account, amount }, { tx, publish }) {
+      const before = tx.get<{ balance: number }>('select balance from account where account = ?', account)
+      publish(notes, { id: `opened ${account}`, key: account })
+      if ((before?.balance ?? 0) + amount < 0) {
+        tx.run('insert into refused values (?)', id)
+        return
+      }
+      tx.run(
+        `insert into account values (?1, ?2, ?3)
+         on conflict do update set balance = balance + ?2, entries = entries || ' ' || ?3`,
+        account,
+        amount,
+        id,
+      )
+      publish(notes, { id: `receipt ${id}`, key: account })
+    },
+  })
+  app.consume(notes, { ...patient, group: 'mail', apply: ({ id, key }, { tx }) => mark(tx, `mail ${key}`, id) })
+  return app
+}
+
+const ledgerWorkload = [
+  { topic: payments, data: { id: 'p1', account: 'a', amount: 5 } },
+  { topic: payments, data: { id: 'p2', account: 'b', amount: 7 } },
+  { topic: payments, data: { id: 'p1', account: 'a', amount: 5 } },
+  { topic: payments, data: { id: 'p3', account: 'a', amount: -100 } },
+  { topic: payments, data: { id: 'p2', account: 'b', amount: 70 } },
+  { topic: payments, data: { id: 'p4', account: 'a', amount: -2 } },
+]
+
+const ledgerEnd = [
+  'account a: 3, by p1 p4',
+  'account b: 7, by p2',
+  'done mail a: opened a receipt p1 receipt p4',
+  'done mail b: opened b receipt p2',
+  'refused p3',
+]
+
+/** No broker but the database refuses an id that is used again for something else: its message comes to wait for a person. */
+const withoutReuse = ledgerWorkload.filter(({ data }) => data.amount !== 70)
+
+/** Called when its attempt fails after it has written and published. */
+function fail({ id, fails }: Task, attempt: number): void {
+  if (fails === 'for good') throw new TerminalError(`${id} can never be done`)
+  if (attempt <= fails) throw new Error(`attempt ${attempt} of ${id} fails`)
+}
+
+function failing(onExhausted: 'hold' | 'skip'): App<SqliteTx> {
+  const app = newApp()
+  app.consume(tasks, {
+    ...patient,
+    group: 'work',
+    maxAttempts: 4,
+    onExhausted,
+    async apply(task, { tx, publish, attempt }) {
+      mark(tx, task.key, task.id)
+      publish(notes, { id: `done ${task.id} at ${attempt}`, key: task.key })
+      await undefined
+      fail(task, attempt)
+    },
+  })
+  return app
+}
+
+const failingWorkload = [
+  { topic: tasks, data: { id: 't1', key: 'b', fails: 3 } },
+  { topic: tasks, data: { id: 't2', key: 'a', fails: 1 } },
+  { topic: tasks, data: { id: 't3', key: 'b', fails: 0 } },
+  { topic: tasks, data: { id: 't4', key: 'c', fails: 1e9 } },
+  { topic: tasks, data: { id: 't5', key: 'c', fails: 0 } },
+  { topic: tasks, data: { id: 't6', key: 'd', fails: 'for good' as const } },
+  { topic: tasks, data: { id: 't7', key: 'b', fails: 0 } },
+]
+const failingEnd = ['attention dead-letter t4', 'attention dead-letter t6', 'done a: t2', 'done b: t1 t3 t7']
+
+/** What is published with one commit comes in one batch. */
+function batches(): App<SqliteTx> {
+  const app = newApp()
+  app.consume(files, {
+    ...patient,
+    group: 'read',
+    apply({ lines }, { publish }) {
+      for (const line of lines) publish(readings, line)
+    },
+  })
+  app.consume(readings, {
+    group: 'sum',
+    maxAttempts: 4,
+    maxCrashes: 100,
+    // Long enough for others to come meanwhile.
+    backoffMs: 40,
+    maxBackoffMs: 80,
+    applyBatch(items, { tx }) {
+      for (const { data, attempt, publish } of items) {
+        mark(tx, data.key, data.id)
+        publish(notes, { id: `done ${data.id}`, key: data.key })
+        fail(data, attempt)
+      }
+    },
+  })
+  return app
+}
+
+const m1 = { id: 'm1', key: 'a', fails: 0 }
+const batchWorkload = [
+  { topic: files, data: { id: 'f1', lines: [m1, { id: 'm2', key: 'b', fails: 2 }] } },
+  { topic: files, data: { id: 'f2', lines: [{ id: 'm3', key: 'b', fails: 0 }, { id: 'm4', key: 'c', fails: 0 }, m1] } },
+  { topic: files, data: { id: 'f3', lines: [{ id: 'm5', key: 'a', fails: 'for good' as const }] } },
+  {
+    topic: files,
+    data: {
+      id: 'f4',
+      lines: [
+        { id: 'm6', key: 'a', fails: 0 },
+        { id: 'm7', key: 'c', fails: 0 },
+      ],
+    },
+  },
+]
+const batchEnd = ['attention dead-letter m5', 'done a: m1', 'done b: m2 m3', 'done c: m4 m7']
+
+/** Nothing here depends on the order of things: it is for a broker that keeps none. */
+function unordered(): App<SqliteTx> {
+  const app = newApp()
+  app.consume(clicks, {
+    ...patient,
+    group: 'count',
+    maxAttempts: 4,
+    apply(click, { tx, publish, attempt }) {
+      mark(tx, click.id, 'counted')
+      publish(counts, { id: `count ${click.id}`, key: click.key })
+      fail(click, attempt)
+    },
+  })
+  app.consume(counts, { ...patient, group: 'sum', apply: ({ id }, { tx }) => mark(tx, id, 'summed') })
+  return app
+}
+
+const unorderedWorkload = [
+  { topic: clicks, data: { id: 'c1', key: 'a', fails: 0 } },
+  { topic: clicks, data: { id: 'c2', key: 'a', fails: 3 } },
+  { topic: clicks, data: { id: 'c1', key: 'a', fails: 0 } },
+  { topic: clicks, data: { id: 'c3', key: 'b', fails: 'for good' as const } },
+]
+const unorderedEnd = [
+  'attention dead-letter c3',
+  'done c1: counted',
+  'done c2: counted',
+  'done count c1: summed',
+  'done count c2: summed',
+]
+
+function calling(whenUnknown: CallOptions<Payment, { id: string }>['whenUnknown']): App<SqliteTx> {
+  const app = newApp()
+  const rule = whenUnknown === undefined ? {} : { whenUnknown }
+  const charge = call<Payment, { id: string }>(() => ({ id: 'nobody asks' }), { ...rule, when: ({ amount }) => amount > 0 })
+  app.consume(payments, {
+    ...patient,
+    group: 'shop',
+    maxAttempts: 1_000,
+    calls: { charge },
+    apply({ id, account }, { tx, publish, calls, attempt }) {
+      mark(tx, account, `${id}:${calls.charge?.id ?? 'free'}`)
+      publish(notes, { id: `booked ${id}`, key: account })
+      if (id === 'o3' && attempt === 1) throw new Error('the first attempt after the call fails')
+    },
+  })
+  return app
+}
+
+const callWorkload = [
+  { topic: payments, data: { id: 'o1', account: 'a', amount: 5 } },
+  { topic: payments, data: { id: 'o2', account: 'a', amount: 0 } },
+  { topic: payments, data: { id: 'o3', account: 'b', amount: 2 } },
+  { topic: payments, data: { id: 'o1', account: 'a', amount: 5 } },
+]
+
+const callEnd = ['done a: o1:charge-o1 o2:free', 'done b: o3:charge-o3']
+
+const never = (): never => {
+  throw new Error('the simulator plays the other side')
+}
+
+let charges = 0
+/** The other side acts again for a token it knows; without faults nobody asks it to. */
+const askedOnce: Partial<ProveOptions> = {
+  honoursTokens: false,
+  reset: () => {
+    charges = 0
+  },
+  outside: { charge: () => ({ id: `charge-${++charges === 1 ? 'o1' : 'o3'}` }) },
+  invariants: { 'each call is made once': () => charges === 2 },
+}
+
+const atTheEnd = `select 'account ' || account || ': ' || balance || ', by ' || entries as line from account
+  union all select 'done ' || name || ': ' || ids from done
+  union all select 'refused ' || id from refused
+  union all select 'attention ' || kind || ' ' || id from onefold_attention where state = 'open' order by line`
+
+/**
+ * `end`: what is there when all is quiet. The simulator compares with a run without faults, but that is one of the mutant's, and a
+ * safeguard may be needed without any fault as well.
+ */
+function subject(
+  name: string,
+  make: () => App<SqliteTx>,
+  workload: ProveOptions['workload'],
+  end: readonly string[],
+  { most, ...rest }: Partial<ProveOptions> & { most?: number } = {},
+): StandardSubject {
+  const invariants: ProveOptions['invariants'] = {
+    ...rest.invariants,
+    'the end is right': (state) => {
+      const lines = state.all<{ line: string }>(atTheEnd).map(({ line }) => line)
+      return lines.join() === end.join() ? undefined : `There is: ${lines.join('; ')}.`
+    },
+  }
+  return { name, make, options: { ...rest, workload, setup: tables, invariants }, ...(most === undefined ? {} : { most }) }
+}
+
+/** In the order of what finds most first. */
+export const standardSubjects: readonly StandardSubject[] = [
+  subject('ledger', ledger, ledgerWorkload, ledgerEnd),
+  subject('failing, hold', () => failing('hold'), failingWorkload, failingEnd),
+  subject('call, repeat', () => calling('repeat'), callWorkload, callEnd),
+  subject('call, ask-person', () => calling('ask-person'), callWorkload, callEnd, { honoursTokens: false, most: 80 }),
+  subject('call, probe', () => calling(never), callWorkload, callEnd),
+  subject('call, without faults', () => calling('repeat'), callWorkload, callEnd, { ...askedOnce, most: 1 }),
+  subject('batches', batches, batchWorkload, batchEnd),
+  subject('ledger, log with duplicates', ledger, withoutReuse, ledgerEnd, { broker: 'log with duplicates', most: 80 }),
+  subject('unordered, queue', unordered, unorderedWorkload, unorderedEnd, { broker: 'queue', most: 80 }),
+  subject('failing, skip', () => failing('skip'), failingWorkload, failingEnd.toSpliced(4, 0, 'done c: t5')),
+  subject('ledger, every commit', ledger, ledgerWorkload, ledgerEnd, { everyCommit: true }),
+  subject('call, repeat, every commit', () => calling('repeat'), callWorkload, callEnd, { everyCommit: true }),
+]
