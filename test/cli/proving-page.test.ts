@@ -65,6 +65,11 @@ describe('docs/proving.md', () => {
     expect(line).toBe('export const honoursTokens = false\n')
     expect(code).toBe(1)
     expect(stdout.trimEnd()).toBe(shown('onefold prove receipts.ts', 2))
+    expect(page).toContain("`{ whenUnknown: 'ask-person' }`")
+    const asking = `${after}\n${line}`.replace(', token)),', ", token), { whenUnknown: 'ask-person' }),")
+    const settled = await placeOf(asking).onefold('prove receipts.ts --budget 2s')
+    expect(asking).toContain('ask-person')
+    expect(settled.stdout).toMatch(/^No violation/)
   })
 
   test('its regression test and its test of a whole app fail for the wrong handler; the mended one passes', async () => {
