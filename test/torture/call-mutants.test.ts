@@ -1,6 +1,4 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import type { Point } from '../../src/points.ts'
 import type { CallAudit } from '../support/call-audit.ts'
@@ -10,16 +8,15 @@ import type { CallWorkerConfig } from '../support/call-worker.ts'
 import type { Rule } from '../support/call-workload.ts'
 import { someOrders } from '../support/call-workload.ts'
 import type { Behaviour } from '../support/payment-ledger.ts'
+import type { Change } from '../support/source-copy.ts'
+import { copySource } from '../support/source-copy.ts'
 import { removeFolder, temporaryFolder } from '../support/torture-process.ts'
 
 /**
  * As in mutants.test.ts: copies of the source with one safeguard of calls taken out each, and the run that must notice.
  */
-interface Mutant {
+interface Mutant extends Change {
   readonly without: string
-  readonly file: string
-  readonly from: string
-  readonly to: string
   readonly run: Run
   readonly breaks: keyof CallAudit
 }
@@ -93,13 +90,10 @@ const mutants: readonly Mutant[] = [
   },
 ]
 
-const repository = fileURLToPath(new URL('../..', import.meta.url))
-
-/** A copy of the source and of the worker, which imports it. */
-function copied(): { folder: string; program: string } {
+/** A copy of the source, changed or not, and of the worker, which imports it. */
+function copied(...changes: readonly Change[]): { folder: string; program: string } {
   const folder = temporaryFolder()
-  for (const part of ['src', 'test/support', 'package.json'])
-    cpSync(join(repository, part), join(folder, part), { recursive: true })
+  copySource(folder, changes)
   return { folder, program: join(folder, 'test/support/call-worker.ts') }
 }
 
@@ -130,14 +124,7 @@ test('the unchanged copy passes every run that is to notice a mutant', async () 
 
 test.for(mutants.map((mutant) => [mutant.without, mutant] as const))('without %s: noticed', async ([, mutant]) => {
   const { file, from, to, run, breaks } = mutant
-  const { folder, program } = copied()
-  const path = join(folder, 'src', file)
-  const source = readFileSync(path, 'utf8')
-  expect(source.split(from).length - 1, `"${from}" is once in ${file}`).toBe(1)
-  writeFileSync(
-    path,
-    source.replace(from, () => to),
-  )
+  const { folder, program } = copied({ file, from, to })
   expect(await found(program, run)).toMatchObject({ [breaks]: expect.any(Array) })
   removeFolder(folder)
 })

@@ -1,7 +1,7 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import type { Change } from '../support/source-copy.ts'
+import { copySource } from '../support/source-copy.ts'
 import type { Audit } from '../support/torture-audit.ts'
 import type { KillPlan } from '../support/torture-kills.ts'
 import { brokenPromises, killAtPoints } from '../support/torture-kills.ts'
@@ -12,11 +12,8 @@ import { twoZombies } from '../support/torture-zombies.ts'
  * A run that finds nothing shows something only if it would have found it. Each mutant is a copy of the source with one
  * safeguard taken out, and the run that must notice.
  */
-interface Mutant {
+interface Mutant extends Change {
   readonly without: string
-  readonly file: string
-  readonly from: string
-  readonly to: string
   readonly run: (program: string) => Promise<readonly Partial<Audit>[]>
   /** What the judge must find. */
   readonly breaks: keyof Audit
@@ -95,14 +92,10 @@ const mutants: readonly Mutant[] = [
   },
 ]
 
-const repository = fileURLToPath(new URL('../..', import.meta.url))
-
-/** A copy of the source and of the worker, which imports it. */
-function copied(): { folder: string; program: string } {
+/** A copy of the source, changed or not, and of the worker, which imports it. */
+function copied(...changes: readonly Change[]): { folder: string; program: string } {
   const folder = temporaryFolder()
-  for (const part of ['src', 'test/support', 'package.json']) {
-    cpSync(join(repository, part), join(folder, part), { recursive: true })
-  }
+  copySource(folder, changes)
   return { folder, program: join(folder, 'test/support/torture-worker.ts') }
 }
 
@@ -113,11 +106,7 @@ test('the unchanged copy passes every run that is to notice a mutant', async () 
 })
 
 test.for(mutants)('without $without: noticed', async ({ file, from, to, run, breaks }) => {
-  const { folder, program } = copied()
-  const path = join(folder, 'src', file)
-  const source = readFileSync(path, 'utf8')
-  expect(source.split(from).length - 1, `"${from}" is once in ${file}`).toBe(1)
-  writeFileSync(path, source.replace(from, to))
+  const { folder, program } = copied({ file, from, to })
   const found = await run(program)
   expect(found.flatMap((each) => each[breaks] ?? []).length).toBeGreaterThan(0)
   removeFolder(folder)
