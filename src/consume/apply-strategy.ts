@@ -82,7 +82,7 @@ export class ApplyStrategy implements Strategy {
   async suspect(state: PartitionState, item: Item): Promise<void> {
     const { subscription, settings } = this.#context
     const starts = await commitUnderLease(this.#context, state, (session) =>
-      session.startMarks.begin(subscription, state.partition, item.identity),
+      session.startMarks.begin(subscription, state.partition, item.identity, state.lease),
     )
     if (starts > settings.maxCrashes) {
       const crashed = new OnefoldError(

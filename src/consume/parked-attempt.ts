@@ -60,7 +60,7 @@ export class ParkedAttempt {
     if (options.marked) {
       crashes =
         (await commitUnderLease(this.#context, state, (session) =>
-          session.startMarks.begin(subscription, state.partition, item.identity),
+          session.startMarks.begin(subscription, state.partition, item.identity, state.lease),
         )) - 1
     }
     const turn: Turn = { row: row.row, before: row, item, attempts: row.attempts + 1, crashes, marked: options.marked }

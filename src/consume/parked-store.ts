@@ -89,8 +89,11 @@ export interface ParkedStore {
 
 /** Durable marks: "this message is about to run alone", written only when a crash is suspected. */
 export interface StartMarkStore {
-  /** Adds one to the mark and answers how many starts are now unexplained, this one included. */
-  begin(subscription: Subscription, partition: string, identity: string): Awaitable<number>
+  /**
+   * Adds one to the mark and answers how many starts are now unexplained, this one included. One epoch counts once: a second start in
+   * it is the same one, whose COMMIT took effect and answered with an error.
+   */
+  begin(subscription: Subscription, partition: string, identity: string, under: { readonly epoch: bigint }): Awaitable<number>
   clear(subscription: Subscription, partition: string, identity: string): Awaitable<void>
   list(subscription: Subscription, partition: string): Awaitable<readonly { identity: string; starts: number }[]>
 }

@@ -44,7 +44,7 @@ export class ReceiveStrategy implements Strategy {
   async suspect(state: PartitionState, item: Item): Promise<void> {
     const { subscription, settings } = this.#context
     const starts = await commitUnderLease(this.#context, state, (session) =>
-      session.startMarks.begin(subscription, state.partition, item.identity),
+      session.startMarks.begin(subscription, state.partition, item.identity, state.lease),
     )
     if (starts > settings.maxCrashes) await this.#acknowledgeAfter(state, [{ ...item, invalid: crashed(item, starts - 1) }])
     else await this.batch(state, [item])
@@ -136,7 +136,7 @@ export class ReceiveStrategy implements Strategy {
         if (options.marked) {
           crashes =
             (await commitUnderLease(this.#context, state, (session) =>
-              session.startMarks.begin(subscription, state.partition, item.identity),
+              session.startMarks.begin(subscription, state.partition, item.identity, state.lease),
             )) - 1
         }
         const attempts = row.attempts + 1

@@ -83,21 +83,26 @@ function replacedTimers(surroundings: () => Surroundings | undefined, before: Ti
     }
   const replaced = {
     setTimeout: (task: (...given: unknown[]) => void, ms = 0, ...given: unknown[]) =>
-      once(ms, () => task(...given)) ?? before.setTimeout(task, ms, ...given),
+      once(timerMs(ms), () => task(...given)) ?? before.setTimeout(task, ms, ...given),
     setImmediate: (task: (...given: unknown[]) => void, ...given: unknown[]) =>
       once(0, () => task(...given)) ?? before.setImmediate(task, ...given),
     setInterval: (task: (...given: unknown[]) => void, ms = 0, ...given: unknown[]) => {
       const now = surroundings()
       if (now === undefined) return before.setInterval(task, ms, ...given)
       const again = (): void => {
-        timer = now.timer(Math.max(1, ms), again)
+        timer = now.timer(timerMs(ms), again)
         task(...given)
       }
-      let timer = now.timer(Math.max(1, ms), again)
+      let timer = now.timer(timerMs(ms), again)
       return handleOf(() => timer)
     },
     clearTimeout: clear(before.clearTimeout),
     clearInterval: clear(before.clearInterval),
   }
   return replaced as unknown as Timers
+}
+
+/** As Node takes what it is given: whole milliseconds, and one for what makes no sense. A clock must stay in whole ones. */
+function timerMs(ms: number): number {
+  return ms >= 1 && ms <= 2_147_483_647 ? Math.trunc(ms) : 1
 }

@@ -212,14 +212,14 @@ export class SqliteStartMarkStore implements StartMarkStore {
     this.#subscriptions = subscriptions
   }
 
-  begin(subscription: Subscription, partition: string, identity: string): number {
+  begin(subscription: Subscription, partition: string, identity: string, { epoch }: { readonly epoch: bigint }): number {
     return (
       this.#statements
         .sql(
-          `insert into {p}start_mark (subscription, partition, identity, starts) values (?, ?, ?, 1)
-           on conflict do update set starts = starts + 1 returning starts`,
+          `insert into {p}start_mark (subscription, partition, identity, starts, epoch) values (?, ?, ?, 1, ?)
+           on conflict do update set starts = starts + (epoch <> excluded.epoch), epoch = excluded.epoch returning starts`,
         )
-        .get<{ starts: number }>(this.#subscriptions.number(subscription), partition, identity)?.starts ?? 1
+        .get<{ starts: number }>(this.#subscriptions.number(subscription), partition, identity, epoch)?.starts ?? 1
     )
   }
 

@@ -134,6 +134,9 @@ export const migrations: readonly string[] = [
   create index {p}generation_window on {p}generation (window, generation);
   create index {p}schedule_identity on {p}schedule (topic, source, id);
 
+  -- Under which lease it was started last: a start is counted once in each.
+  alter table {p}start_mark add column epoch integer not null default 0;
+
   -- Not to be delivered before this time, where the broker is told so.
   alter table {p}outbox add column deliver_at_ms integer;
 
