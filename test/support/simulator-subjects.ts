@@ -120,6 +120,23 @@ function failing(onExhausted: 'hold' | 'skip'): App<SqliteTx> {
   return app
 }
 
+/** No transaction: what is promised is that nothing is lost and that keys keep their order. */
+function receiving(): App<SqliteTx> {
+  const app = newApp()
+  app.consume(tasks, {
+    ...patient,
+    group: 'send',
+    semantics: 'at-least-once',
+    concurrency: 2,
+    maxAttempts: 4,
+    async receive(task, { attempt }) {
+      await undefined
+      fail(task, attempt)
+    },
+  })
+  return app
+}
+
 const failingWorkload = [
   { topic: tasks, data: { id: 't1', key: 'b', fails: 3 } },
   { topic: tasks, data: { id: 't2', key: 'a', fails: 1 } },
@@ -287,6 +304,7 @@ export const standardSubjects: readonly StandardSubject[] = [
   subject('batches', batches, batchWorkload, batchEnd),
   subject('ledger, log with duplicates', ledger, withoutReuse, ledgerEnd, { broker: 'log with duplicates', most: 80 }),
   subject('unordered, queue', unordered, unorderedWorkload, unorderedEnd, { broker: 'queue', most: 80 }),
+  subject('receiving', receiving, failingWorkload, failingEnd.slice(0, 2), { most: 1 }),
   subject('failing, skip', () => failing('skip'), failingWorkload, failingEnd.toSpliced(4, 0, 'done c: t5')),
   subject('ledger, every commit', ledger, ledgerWorkload, ledgerEnd, { everyCommit: true }),
   subject('call, repeat, every commit', () => calling('repeat'), callWorkload, callEnd, { everyCommit: true }),

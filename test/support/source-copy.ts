@@ -15,15 +15,17 @@ export interface Change {
 export function copySource(folder: string, changes: readonly Change[] = []): void {
   for (const part of ['src', 'test/support', 'package.json'])
     cpSync(join(repository, part), join(folder, part), { recursive: true })
-  for (const { file, from, to } of changes) {
-    const path = join(folder, 'src', file)
-    const source = readFileSync(path, 'utf8')
-    const times = source.split(from).length - 1
-    // Else a mutant that is no mutant any more would be called noticed, or missed, for nothing.
-    if (times !== 1) throw new Error(`${JSON.stringify(from)} is to be in src/${file} once, and is there ${times} times`)
-    writeFileSync(
-      path,
-      source.replace(from, () => to),
-    )
-  }
+  for (const change of changes) changeCopy(folder, change)
+}
+
+export function changeCopy(folder: string, { file, from, to }: Change): void {
+  const path = join(folder, 'src', file)
+  const source = readFileSync(path, 'utf8')
+  const times = source.split(from).length - 1
+  // Else a mutant that is no mutant any more would be called noticed, or missed, for nothing.
+  if (times !== 1) throw new Error(`${JSON.stringify(from)} is to be in src/${file} once, and is there ${times} times`)
+  writeFileSync(
+    path,
+    source.replace(from, () => to),
+  )
 }

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { simulatorMutants } from '../support/simulator-mutants.ts'
 import { verdictOn } from '../support/simulator-verdict.ts'
-import type { Change } from '../support/source-copy.ts'
 import { copySource } from '../support/source-copy.ts'
+import { repairs } from '../support/surviving-mutants.ts'
 import { removeFolder, temporaryFolder } from '../support/torture-process.ts'
 
 /**
@@ -17,17 +17,6 @@ const search = {
   ],
   budgetMs: 40_000,
 }
-
-/** Faults of the source that the simulator has found and that are still in it. */
-const repairs: readonly Change[] = [
-  {
-    // A batch that parked a message and whose COMMIT answered with an error although it took effect: what comes next of the
-    // same key overtakes it, for nobody has looked which keys are held.
-    file: 'consume/triage.ts',
-    from: 'if (state.turnsBeside || state.held.size > 0)',
-    to: 'if (state.turnsBeside || state.held.size > 0 || tally.suppressed > 0)',
-  },
-]
 
 test('the unchanged copy passes what is to notice a mutant', async () => {
   const folder = temporaryFolder()
