@@ -19,6 +19,9 @@ import type { Incarnation, World } from './world.ts'
 /** A lease of the simulator's: takeovers come soon, and a frozen process wakes long after its own has passed. */
 export const leaseMs = 200
 
+/** Between attempts of a message. */
+const longestBackoffMs = 50
+
 type Applied = Extract<Operation, { op: 'effect' }>
 
 /** Effects count when their transaction commits. */
@@ -90,8 +93,15 @@ export function appFor(
   })
   for (const consumer of consumers) {
     const { topic, options: consume } = consumer
-    // The world kills more often than any message deserves: that is no reason to give one up.
-    const patient = { ...consume, maxCrashes: 100 }
+    // The world kills more often than any message deserves: that is no reason to give one up. And what waits for hours in vain
+    // waits no better than for milliseconds, but in thousands of steps.
+    const { backoffMs = longestBackoffMs } = consume
+    const patient = {
+      ...consume,
+      maxCrashes: 100,
+      backoffMs: Math.min(backoffMs, longestBackoffMs),
+      maxBackoffMs: Math.min(consume.maxBackoffMs ?? longestBackoffMs, longestBackoffMs),
+    }
     app.consume(topic as never, simulated(context, self, topic, patient, consumer) as never)
   }
   for (const schedule of schedules) app.schedule(schedule.topic, schedule.options)
