@@ -105,14 +105,31 @@ describe('onefold prove MODULE', () => {
     expect(stdout).toContain("BUT: that is not '4:1,900000:1'")
   })
 
-  test('a message that ends with a person without any fault: the certificate begins with that, and with the remedy', async () => {
-    const place = placed(moduleText({ setup: '' }))
+  test('a group that applies nothing even without any fault: a violation that says why, and the remedy', async () => {
+    const { code, stdout } = await placed(moduleText({ setup: '' })).onefold('prove app.ts')
+    expect(code).toBe(1)
+    expect(stdout).toContain('Violated: something is applied')
+    expect(stdout).toContain('group ledger of topic payments applies nothing')
+    expect(stdout).toContain('payments/ledger p1: Error: no such table: account (app.ts:8)')
+    expect(stdout).toContain('make them in `setup`')
+  })
+
+  test('a message that ends with a person without any fault: the certificate begins with that', async () => {
+    const place = placed(
+      moduleText({
+        also: "if (p.id === 'p1') throw new Error('account closed')",
+        workload: `export const workload = [
+  { topic: payments, data: { id: 'p1', account: 'a', amount: 5 } },
+  { topic: payments, data: { id: 'p2', account: 'a', amount: 7 } },
+  { topic: payments, data: { id: 'p3', account: 'b', amount: 7 } },
+]`,
+      }),
+    )
     const { code, stdout } = await place.onefold('prove app.ts --budget 200ms --deviations 0')
     expect(code).toBe(0)
-    const [, , but, first, hint] = stdout.split('\n')
+    const [, , but, first] = stdout.split('\n')
     expect(but).toBe('BUT: without any fault, one message ends with a person, and 1 more waits behind. The first is')
-    expect(first).toBe('  payments/ledger p1: Error: no such table: account (app.ts:8)')
-    expect(hint).toContain('make them in `setup`')
+    expect(first).toBe('  payments/ledger p1: Error: account closed (app.ts:9)')
     const { document } = await place.json('prove app.ts --budget 200ms --deviations 0')
     expect(document.certificate.withoutFaults).toMatchObject({ attention: 1, behind: 1, first: first?.trim() })
   })

@@ -1,4 +1,5 @@
 import { nodeRuntime } from '../../runtime/node-runtime.ts'
+import type { AttentionOperation } from '../history.ts'
 import { seededRandom } from '../seeded-random.ts'
 import type { Decision, Deviations } from './decisions.ts'
 import { Decisions } from './decisions.ts'
@@ -118,6 +119,12 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
   let level: { readonly deviations: Deviations; readonly trail: readonly Decision[] }[] = []
   const first = await attempt(Decisions.following(new Map()))
   if (first.failure !== undefined) return done(first.failure)
+  const nothing = nothingApplied(first.result, explorer.withoutFaults)
+  if (nothing !== undefined) {
+    const told = await explorer.run(Decisions.following(new Map()), true)
+    const violations = [{ rule: 'something is applied', what: nothing }]
+    return done({ result: { ...told, violations }, rule: 'something is applied', found: 1, shrunkFrom: 0 })
+  }
   level.push({ deviations: new Map(), trail: first.result.trail })
   for (let size = 1; size <= options.deviations; size++) {
     const next: typeof level = []
@@ -153,6 +160,17 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
     if (failure !== undefined) return done(failure)
   }
   return done()
+}
+
+/** A group whose every message ends with a person although nothing goes wrong: no other schedule would show anything of it. */
+function nothingApplied({ history }: ScheduleResult, { first, hint }: WithoutFaults): string | undefined {
+  const applied = new Set(history.flatMap((one) => (one.op === 'effect' ? [`${one.topic}/${one.group}`] : [])))
+  const idle = history.find((one) => one.op === 'attention' && !applied.has(`${one.topic}/${one.group}`)) as
+    | AttentionOperation
+    | undefined
+  if (idle === undefined) return undefined
+  const why = [first, hint].filter((text) => text !== undefined).join(' ')
+  return `Without any fault, group ${idle.group} of topic ${idle.topic} applies nothing; what comes to it ends with a person. ${why}`
 }
 
 function firstDifference(one: ScheduleResult, other: ScheduleResult): string | undefined {
