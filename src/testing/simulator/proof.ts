@@ -38,6 +38,8 @@ export interface ProofFailure {
   /** For `replay`. */
   readonly vector: string
   readonly story: readonly Moment[]
+  /** Handlers that do not run in it: `the handler of payments/ledger (app.ts:12)`. */
+  readonly notRun: readonly string[]
   readonly schedules: number
   readonly shrunkFrom: number
   readonly text: string

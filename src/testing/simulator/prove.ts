@@ -8,6 +8,7 @@ import { Decisions, deviationsOf, vectorOf } from './decisions.ts'
 import type { Coverage, Exploration } from './explore.ts'
 import { Explorer, explore } from './explore.ts'
 import type { OutsideModel } from './outside-world.ts'
+import { placeOf } from './places.ts'
 import type { Certificate, ProofFailure } from './proof.ts'
 import { renderCertificate, renderFailure } from './report.ts'
 import type { ScheduleResult } from './schedule.ts'
@@ -16,6 +17,7 @@ import { SqliteWorld } from './sqlite-world.ts'
 import type { Invariant, Provable, Subject, WorkItem } from './subject.ts'
 import { blueprintOf } from './subject.ts'
 import { surroundings } from './surroundings.ts'
+import type { Moment } from './world.ts'
 
 export interface ProveOptions {
   /** What is published, in this order, each under its id until it has an answer. 1 to 100; repeats and what is refused belong in it. */
@@ -96,14 +98,15 @@ export async function prove(app: Provable, options: ProveOptions): Promise<Certi
       const explorer = await Explorer.begin(subject, sqlite)
       const result = await explorer.run(Decisions.following(replayed), true)
       const [violation] = result.violations
-      if (violation !== undefined) throw new ProofFailed(failureOf(result, violation.rule, 1, replayed.size))
+      if (violation !== undefined) throw new ProofFailed(failureOf(subject, result, violation.rule, 1, replayed.size))
       const { ignored, withoutFaults } = explorer
       const found = { ...noExploration, schedules: 1, ignored, withoutFaults }
       return certificateOf(subject, bounded.seed, found, { asked: vectorOf(replayed), taken: vectorOf(result.deviations) })
     }
     const found = await explore({ subject, sqlite, ...bounded, signal: options.signal, onProgress: options.onProgress })
     const { failure } = found
-    if (failure !== undefined) throw new ProofFailed(failureOf(failure.result, failure.rule, failure.found, failure.shrunkFrom))
+    if (failure !== undefined)
+      throw new ProofFailed(failureOf(subject, failure.result, failure.rule, failure.found, failure.shrunkFrom))
     return certificateOf(subject, bounded.seed, found)
   } finally {
     globals[Symbol.dispose]()
@@ -215,7 +218,7 @@ function certificateOf(subject: Subject, seed: number, found: Exploration, repla
   return { ...certificate, text: renderCertificate(certificate) }
 }
 
-function failureOf(result: ScheduleResult, rule: string, schedules: number, shrunkFrom: number): ProofFailure {
+function failureOf(subject: Subject, result: ScheduleResult, rule: string, schedules: number, shrunkFrom: number): ProofFailure {
   const violation = result.violations.find((one) => one.rule === rule) ?? result.violations[0]
   const failure = {
     rule,
@@ -223,10 +226,21 @@ function failureOf(result: ScheduleResult, rule: string, schedules: number, shru
     faults: result.trail.flatMap(({ at, options, chosen }) => (chosen === 0 ? [] : [`${at} · ${options[chosen]}`])),
     vector: vectorOf(result.deviations),
     story: result.story,
+    notRun: handlersNotRun(subject, result.story),
     schedules,
     shrunkFrom,
   }
   return { ...failure, text: renderFailure(failure) }
+}
+
+/** A message that is lost may never have come to its handler: that says which it is. */
+function handlersNotRun(subject: Subject, story: readonly Moment[]): string[] {
+  return subject.make().blueprint.consumers.flatMap(({ topic, options, declared }) => {
+    const name = `the handler of ${topic.name}/${options.group}`
+    if (story.some(({ what }) => what.includes(name))) return []
+    const place = placeOf(declared)
+    return [place === undefined ? name : `${name} (${place})`]
+  })
 }
 
 function whole(option: string, value: number | undefined, fallback: number, min: number, max: number): number {

@@ -38,6 +38,7 @@ export function renderFailure(failure: Omit<ProofFailure, 'text'>): string {
     '',
     'What happened:',
     renderStory(failure.story),
+    ...(failure.notRun.length === 0 ? [] : [`Not run in it: ${failure.notRun.join('; ')}.`]),
     '',
     `Found after ${plural(failure.schedules, 'schedule', 'schedules')}${failure.shrunkFrom > failure.faults.length ? `, shrunk from ${failure.shrunkFrom} faults` : ''}.`,
     `Replay it with: --replay '${failure.vector}' (in a test: { replay: '${failure.vector}' })`,

@@ -39,12 +39,17 @@ test.for(mistakes)('%s: found within two seconds, as one small story that names 
   expect(lines.length, 'an example that fits on a screen').toBeLessThanOrEqual(40)
 
   expect(readme, `the table says of ${name}: ${failure.what}`).toContain(`[${name}.ts](${name}.ts)`)
-  expect(readme).toContain(failure.what)
+  expect(withoutNames(readme)).toContain(withoutNames(failure.what))
 
   const again = await failureOf(application, { ...options, replay: failure.vector })
   expect([again.rule, again.what, again.faults]).toEqual([failure.rule, failure.what, failure.faults])
   expect(again.story).toEqual(failure.story)
 })
+
+/** Which payment of whom it is that shows the mistake depends on where a fault was placed first. */
+function withoutNames(text: string): string {
+  return text.replaceAll(/\b(ann|ben|shop)\b/g, 'NAME').replaceAll(/\d+/g, 'N')
+}
 
 test('the correct application is not accused: it gets a certificate that states its bounds', async () => {
   const certificate = await prove(correct.application, { ...correct.options, budgetMs: 2_000 })

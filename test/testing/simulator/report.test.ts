@@ -31,6 +31,7 @@ const failure: Omit<ProofFailure, 'text'> = {
     { atMs: 0, who: 'producer', what: 'publishes p1' },
     { atMs: 1_250, who: 'worker 2 (life 2)', what: 'runs the handler', place: 'ledger.ts:12' },
   ],
+  notRun: ['the handler of booked/receipts (ledger.ts:50)'],
   schedules: 1_234,
   shrunkFrom: 7,
 }
@@ -52,6 +53,7 @@ test('a failure says the rule, the sentence, the faults, the story and how to se
     '  worker 2: consume payments/ledger · killed after COMMIT',
   ])
   expect(lines).toContain(renderStory(failure.story).split('\n')[1])
+  expect(lines).toContain('Not run in it: the handler of booked/receipts (ledger.ts:50).')
   expect(lines).toContain('Found after 1,234 schedules, shrunk from 7 faults.')
   expect(lines.at(-1)).toContain("--replay '5:2'")
   expect(lines.at(-1)).toContain("{ replay: '5:2' }")
