@@ -2,6 +2,7 @@ import type { AnyCall, Probe } from '../../call.ts'
 import { OnefoldError } from '../../errors.ts'
 import type { Operation } from '../history.ts'
 import type { Incarnation, World } from './world.ts'
+import { nobody } from './world.ts'
 
 /** What may go wrong with a request. */
 export const requestFaults = [
@@ -119,7 +120,7 @@ export class OutsideWorld {
     if (fault === 'done late, after it was given up') {
       this.#world.tell(owner, `asks for ${told} and gives up waiting`)
       this.pending++
-      this.#world.timer(everybody, 50, () => {
+      this.#world.timer(nobody, 50, () => {
         this.pending--
         this.#charge(request, data, token)
         this.#world.tell('outside world', `does late what it was asked for: ${told}`)
@@ -157,13 +158,3 @@ export class OutsideWorld {
     return charge
   }
 }
-
-/** It is nobody's process: nothing stops it. */
-const everybody = {
-  name: 'outside world',
-  life: 1,
-  pid: 0,
-  dead: false,
-  frozenUntilMs: Number.NEGATIVE_INFINITY,
-  onDeath: [],
-} as unknown as Incarnation

@@ -5,6 +5,7 @@ import { isOnefoldError } from '../../errors.ts'
 import { checkAll } from '../checkers/check-all.ts'
 import type { CheckOptions } from '../checkers/violation.ts'
 import type { Operation } from '../history.ts'
+import { BrokerWorld } from './broker-world.ts'
 import type { Decision, Decisions, Deviations } from './decisions.ts'
 import { SimulationEscape } from './escape.ts'
 import type { FinalState } from './final-state.ts'
@@ -12,13 +13,12 @@ import { finalState } from './final-state.ts'
 import { OutsideWorld } from './outside-world.ts'
 import { settleUnknown } from './person.ts'
 import { appFor, EffectLog, leaseMs } from './processes.ts'
-import { BrokerWorld } from './simulated-broker.ts'
 import { SimulatedDatabase } from './simulated-database.ts'
 import type { Published, SqliteWorld } from './sqlite-world.ts'
 import type { Subject } from './subject.ts'
 import { surroundWith } from './surroundings.ts'
 import type { Moment } from './world.ts'
-import { Incarnation, World } from './world.ts'
+import { Incarnation, nobody, World } from './world.ts'
 
 /** After this much simulated time, and so many steps, without an end: something waits for ever. */
 const bounds = { steps: 60_000, ms: 3_600_000 }
@@ -151,7 +151,7 @@ class Run {
     }
     self.onDeath.push(() => {
       this.history.push({ op: 'fault', fault: 'killed', ends: `${self.name}/${self.life}` })
-      this.#world.timer(supervisor, restartMs, () => this.#life(name, started))
+      this.#world.timer(nobody, restartMs, () => this.#life(name, started))
     })
     this.#world.current = self
     if (self.life > 1) this.#world.tell(self, 'starts again')
@@ -329,6 +329,3 @@ class Run {
     }
   }
 }
-
-/** Starts what was killed; never killed itself. */
-const supervisor = new Incarnation('supervisor', 1, 0)

@@ -4,8 +4,8 @@ import type { AppBlueprint, Simulable } from '../../app-blueprint.ts'
 import { blueprint } from '../../app-blueprint.ts'
 import { optionInvalid } from '../../errors.ts'
 import type { AnyTopic } from '../../topic.ts'
+import type { Personality } from './broker-world.ts'
 import type { OutsideModel } from './outside-world.ts'
-import type { Personality } from './simulated-broker.ts'
 
 /** A message the world's producer publishes, repeating it under the same id until it has an answer. */
 export interface WorkItem {

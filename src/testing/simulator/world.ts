@@ -22,6 +22,9 @@ export class Incarnation {
   }
 }
 
+/** Whose timers are those of the world itself: it is never killed nor frozen. */
+export const nobody = new Incarnation('the world', 1, 0)
+
 /** Something a process asks of the world outside it, and waits for. */
 export interface PortCall {
   readonly owner: Incarnation
