@@ -229,13 +229,15 @@ function calling(whenUnknown: CallOptions<Payment, { id: string }>['whenUnknown'
   const app = newApp()
   const rule = whenUnknown === undefined ? {} : { whenUnknown }
   const charge = call<Payment, { id: string }>(() => ({ id: 'nobody asks' }), { ...rule, when: ({ amount }) => amount > 0 })
+  // A second one of the same message, which may end otherwise than the first.
+  const ship = call<Payment, { id: string }>(() => ({ id: 'nobody asks' }), { ...rule, when: ({ amount }) => amount > 4 })
   app.consume(payments, {
     ...patient,
     group: 'shop',
     maxAttempts: 1_000,
-    calls: { charge },
+    calls: { charge, ship },
     apply({ id, account }, { tx, publish, calls, attempt }) {
-      mark(tx, account, `${id}:${calls.charge?.id ?? 'free'}`)
+      mark(tx, account, `${id}:${calls.charge?.id ?? 'free'}${calls.ship === undefined ? '' : `+${calls.ship.id}`}`)
       publish(notes, { id: `booked ${id}`, key: account })
       if (id === 'o3' && attempt === 1) throw new Error('the first attempt after the call fails')
     },
@@ -250,21 +252,26 @@ const callWorkload = [
   { topic: payments, data: { id: 'o1', account: 'a', amount: 5 } },
 ]
 
-const callEnd = ['done a: o1:charge-o1 o2:free', 'done b: o3:charge-o3']
+const callEnd = ['done a: o1:charge-o1+ship-o1 o2:free', 'done b: o3:charge-o3']
 
 const never = (): never => {
   throw new Error('the simulator plays the other side')
 }
 
-let charges = 0
+const made: string[] = []
+const once = (name: string) => (data: unknown) => {
+  const id = `${name}-${(data as Payment).id}`
+  made.push(id)
+  return { id }
+}
 /** The other side acts again for a token it knows; without faults nobody asks it to. */
 const askedOnce: Partial<ProveOptions> = {
   honoursTokens: false,
   reset: () => {
-    charges = 0
+    made.length = 0
   },
-  outside: { charge: () => ({ id: `charge-${++charges === 1 ? 'o1' : 'o3'}` }) },
-  invariants: { 'each call is made once': () => charges === 2 },
+  outside: { charge: once('charge'), ship: once('ship') },
+  invariants: { 'each call is made once': () => made.length === 3 },
 }
 
 const atTheEnd = `select 'account ' || account || ': ' || balance || ', by ' || entries as line from account
