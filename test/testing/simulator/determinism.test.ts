@@ -44,6 +44,6 @@ test(`${seeds} seeds: a schedule that is run again has the same history, whateve
     expect(JSON.stringify(history) === histories.get(seed), `seed ${seed}`).toBe(true)
   }
   // Else little would have been compared.
-  expect(new Set(histories.values()).size).toBeGreaterThan(seeds / 4)
+  expect(new Set(histories.values()).size).toBeGreaterThan(Math.min(seeds / 4, 100))
   expect(globals).toBeDefined()
 })
