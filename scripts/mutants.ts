@@ -27,7 +27,7 @@ const search = {
     { deviations: 0, maxSchedules: 1, compare: false },
     { deviations: 1, maxSchedules: 100 },
   ],
-  budgetMs: 60_000,
+  budgetMs: 25_000,
 }
 
 const chance = seededRandom('mutants', Number(values.seed))

@@ -24,8 +24,8 @@ interface Note {
   readonly key: string
 }
 interface Task extends Note {
-  /** Attempts that fail; 'for good': one, and no other is worth while. */
-  readonly fails: number | 'for good'
+  /** Attempts that fail; 'for good': one, and no other is worth while; 'at COMMIT': it ends well, and its commit is refused. */
+  readonly fails: number | 'for good' | 'at COMMIT'
 }
 
 const byId = { id: ({ id }: { id: string }) => id }
@@ -41,7 +41,9 @@ const readings = topic<Task>('readings', { ...byId, key: ({ key }) => key })
 const tables = (database: DatabaseSync): void =>
   database.exec(`create table account (account text primary key, balance integer not null, entries text not null);
     create table done (name text primary key, ids text not null);
-    create table refused (id text not null)`)
+    create table refused (id text not null);
+    create table parent (id integer primary key);
+    create table child (parent integer references parent deferrable initially deferred)`)
 
 function mark(tx: SqliteTx, name: string, id: string): void {
   tx.run("insert into done values (?, ?) on conflict do update set ids = ids || ' ' || excluded.ids", name, id)
@@ -100,7 +102,7 @@ const withoutReuse = ledgerWorkload.filter(({ data }) => data.amount !== 70)
 /** Called when its attempt fails after it has written and published. */
 function fail({ id, fails }: Task, attempt: number): void {
   if (fails === 'for good') throw new TerminalError(`${id} can never be done`)
-  if (attempt <= fails) throw new Error(`attempt ${attempt} of ${id} fails`)
+  if (fails !== 'at COMMIT' && attempt <= fails) throw new Error(`attempt ${attempt} of ${id} fails`)
 }
 
 function failing(onExhausted: 'hold' | 'skip'): App<SqliteTx> {
@@ -114,6 +116,7 @@ function failing(onExhausted: 'hold' | 'skip'): App<SqliteTx> {
       mark(tx, task.key, task.id)
       publish(notes, { id: `done ${task.id} at ${attempt}`, key: task.key })
       await undefined
+      if (task.fails === 'at COMMIT') tx.run('insert into child values (1)')
       fail(task, attempt)
     },
   })
@@ -146,6 +149,7 @@ const failingWorkload = [
   { topic: tasks, data: { id: 't6', key: 'd', fails: 'for good' as const } },
   { topic: tasks, data: { id: 't7', key: 'b', fails: 0 } },
 ]
+const refusedAtCommit = { topic: tasks, data: { id: 't8', key: 'e', fails: 'at COMMIT' as const } }
 const failingEnd = ['attention dead-letter t4', 'attention dead-letter t6', 'done a: t2', 'done b: t1 t3 t7']
 
 /** What is published with one commit comes in one batch. */
@@ -312,7 +316,12 @@ export const standardSubjects: readonly StandardSubject[] = [
   subject('ledger, log with duplicates', ledger, withoutReuse, ledgerEnd, { broker: 'log with duplicates', most: 80 }),
   subject('unordered, queue', unordered, unorderedWorkload, unorderedEnd, { broker: 'queue', most: 80 }),
   subject('receiving', receiving, failingWorkload, failingEnd.slice(0, 2), { most: 1 }),
-  subject('failing, skip', () => failing('skip'), failingWorkload, failingEnd.toSpliced(4, 0, 'done c: t5')),
+  subject(
+    'failing, skip',
+    () => failing('skip'),
+    [refusedAtCommit, ...failingWorkload],
+    failingEnd.toSpliced(2, 0, 'attention dead-letter t8').toSpliced(5, 0, 'done c: t5'),
+  ),
   subject('ledger, every commit', ledger, ledgerWorkload, ledgerEnd, { everyCommit: true }),
   subject('call, repeat, every commit', () => calling('repeat'), callWorkload, callEnd, { everyCommit: true }),
 ]
