@@ -42,7 +42,7 @@ let noticed = 0
 const unexplained: string[] = []
 const line = (mark: string, seconds: number, where: string, text: string, what: string): void =>
   console.log(`${mark} ${seconds.toFixed(1).padStart(5)} s  ${where.padEnd(46)} ${text.slice(0, 60).padEnd(60)}  ${what}`)
-for (const { rule, file, line: number, text, source } of mutants) {
+for (const { rule, file, line: number, text, within, source } of mutants) {
   const folder = mkdtempSync(join(tmpdir(), 'onefold-mutant-'))
   const startedMs = performance.now()
   copySource(folder)
@@ -64,7 +64,7 @@ for (const { rule, file, line: number, text, source } of mutants) {
     line('-', seconds, where, text, how)
     continue
   }
-  const why = whySurvives(file, text)
+  const why = whySurvives(file, text, within)
   line('!', seconds, where, text, `survives ${verdict.schedules} schedules: ${why ?? 'and nobody has said why'}`)
   if (why === undefined) unexplained.push(`${where}  ${text}  (${rule})`)
 }

@@ -13,6 +13,8 @@ export interface GeneratedMutant {
   readonly line: number
   /** What stood there. */
   readonly text: string
+  /** The line it begins in, which tells it from others like it. */
+  readonly within: string
   /** The whole file, changed. */
   readonly source: string
 }
@@ -43,10 +45,12 @@ export function generateMutants(): GeneratedMutant[] {
 type Cut = { readonly from: number; readonly to: number; readonly by: string }
 
 function cut(rule: GeneratedMutant['rule'], file: string, source: string, { from, to, by }: Cut): GeneratedMutant {
+  const line = source.slice(0, from).split('\n').length
   return {
     rule,
     file,
-    line: source.slice(0, from).split('\n').length,
+    line,
+    within: (source.split('\n')[line - 1] as string).trim(),
     text: source.slice(from, to).replaceAll(/\s+/g, ' '),
     source: source.slice(0, from) + by + source.slice(to),
   }
