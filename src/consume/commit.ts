@@ -23,6 +23,7 @@ export async function commitUnderLease<R>(
 ): Promise<R> {
   const { database, runtime, subscription } = context
   const what = `consume ${subscription.topic}/${subscription.group}`
+  let mayHaveCommitted = false
   for (let waitMs = firstWaitMs; ; waitMs = Math.min(longestWaitMs, waitMs * 2)) {
     try {
       return await database.write(
@@ -32,6 +33,8 @@ export async function commitUnderLease<R>(
           await session.ownership.guard(state.lease)
           const guarded = runtime.reached?.('consume:guarded')
           if (guarded !== undefined) await guarded
+          // What an earlier try may have parked holds its lane, and only the table knows.
+          if (mayHaveCommitted) state.held = new Set(await session.parked.heldLanes(subscription, state.partition))
           return work(session)
         },
         { what, alone: options.alone ?? false, nested: options.nested ?? false },
@@ -52,6 +55,7 @@ export async function commitUnderLease<R>(
         message: (error as Error)?.message ?? String(error),
         error,
       })
+      mayHaveCommitted ||= isOnefoldError(error) && error.outcome === 'unknown'
       if (state.handlers.aborted) throw new Lost('stopped while the database could not be written')
       await runtime.sleep(waitMs, state.handlers)
     }

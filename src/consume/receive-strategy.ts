@@ -96,10 +96,13 @@ export class ReceiveStrategy implements Strategy {
 
   async #acknowledgeAfter(state: PartitionState, items: readonly Item[]): Promise<void> {
     const { database } = this.#context
-    const open = new Set(await database.read(async (stores) => this.#beyond(stores.checkpoints, state, items)))
+    const { open, lanes } = await database.read(async (stores) => ({
+      open: new Set(await this.#beyond(stores.checkpoints, state, items)),
+      // Together: who was frozen and taken over must not see what others have done in the one and not in the other.
+      lanes: await stores.parked.heldLanes(this.#context.subscription, state.partition),
+    }))
     const results: (Result | undefined)[] = items.map((item) => (open.has(item) ? undefined : { as: 'suppressed' }))
-    if (state.held.size > 0)
-      state.held = new Set(await database.read((stores) => stores.parked.heldLanes(this.#context.subscription, state.partition)))
+    state.held = new Set(lanes)
     const held = new Set(state.held)
     const acknowledger = new Acknowledger(this.#context, state, items, results)
     await this.#runLanes([...open], async (item) => {
@@ -300,10 +303,14 @@ class Acknowledger {
       if (end === this.#acknowledged) return
       const done = this.#results.slice(this.#acknowledged, end) as Result[]
       const parked = done.flatMap((result) => (result.as === 'parked' ? [result.parked] : []))
+      const offset = this.#items[end - 1]?.delivery.offset
       await commitUnderLease(this.#context, this.#state, async (session) => {
+        // A COMMIT that answered with an error may have done it.
+        const passed = await session.checkpoints.get(subscription, this.#state.partition)
+        if (offset !== undefined && passed !== undefined && passed >= offset) return
         if (parked.length > 0) await session.parked.park(subscription, this.#state.partition, parked, runtime.wallMs())
         await session.checkpoints.advance(subscription, this.#state.partition, {
-          offset: this.#items[end - 1]?.delivery.offset,
+          offset,
           applied: done.filter((result) => result.as === 'applied').length,
           suppressed: done.filter((result) => result.as === 'suppressed').length,
         })

@@ -20,10 +20,16 @@ export function callTurn(history: History | Reading, options?: CheckOptions): Vi
       const lane = reading.lane(handled.message, group.group)
       if (lane === undefined) continue
       const answered = new Set<string>()
+      const asked = new Set<string>()
+      const [applied] = handled.happened
       for (const at of handled.requests) {
-        const { call, token } = at.operation
+        const { call, token, worker } = at.operation
         const request = JSON.stringify([call, token])
-        if (!answered.has(request)) entry(lanes, lane, () => [] as Asked[]).push({ ...at, handled })
+        // Somebody else has applied it since: only who owned it before can still ask.
+        const zombie =
+          asked.has(request) && applied !== undefined && at.index > applied.index && worker !== applied.operation.worker
+        asked.add(request)
+        if (!answered.has(request) && !zombie) entry(lanes, lane, () => [] as Asked[]).push({ ...at, handled })
         if (isAnswer(at.operation)) answered.add(request)
       }
     }
