@@ -12,8 +12,8 @@ import { parseArgs } from 'node:util'
 import { seededRandom } from '../src/testing/seeded-random.ts'
 import { generateMutants } from '../test/support/generate-mutants.ts'
 import { verdictOn } from '../test/support/simulator-verdict.ts'
-import { changeCopy, copySource } from '../test/support/source-copy.ts'
-import { repairs, whySurvives } from '../test/support/surviving-mutants.ts'
+import { copySource } from '../test/support/source-copy.ts'
+import { whySurvives } from '../test/support/surviving-mutants.ts'
 
 const { values } = parseArgs({
   options: {
@@ -47,7 +47,6 @@ for (const { rule, file, line: number, text, within, source } of mutants) {
   const startedMs = performance.now()
   copySource(folder)
   writeFileSync(join(folder, 'src', file), source)
-  for (const repair of repairs) changeCopy(folder, repair)
   const verdict = await verdictOn(folder, search).catch((error: Error) => error)
   rmSync(folder, { recursive: true, force: true })
   const seconds = (performance.now() - startedMs) / 1_000

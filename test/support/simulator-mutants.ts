@@ -33,8 +33,8 @@ const emits = 'const refused = await this.#context.emit(session, total.outgoing)
 
 /** Delivery: once, all of it, in order. */
 const delivery: readonly SimulatorMutant[] = [
-  one('failing, hold', 'the epoch check in the guard of a commit', ownership, 'if (changes !== 1) {', 'if (changes > 1) {'),
-  one('failing, hold', 'a newer epoch at a takeover', ownership, 'epoch = l.epoch + 1, owner', 'epoch = l.epoch, owner'),
+  one('call, ask-person', 'the epoch check in the guard of a commit', ownership, 'if (changes !== 1) {', 'if (changes > 1) {'),
+  one('call, ask-person', 'a newer epoch at a takeover', ownership, 'epoch = l.epoch + 1, owner', 'epoch = l.epoch, owner'),
   one(
     'ledger',
     'the advance of the checkpoint',

@@ -18,7 +18,7 @@ export function copySource(folder: string, changes: readonly Change[] = []): voi
   for (const change of changes) changeCopy(folder, change)
 }
 
-export function changeCopy(folder: string, { file, from, to }: Change): void {
+function changeCopy(folder: string, { file, from, to }: Change): void {
   const path = join(folder, 'src', file)
   const source = readFileSync(path, 'utf8')
   const times = source.split(from).length - 1
