@@ -1,3 +1,5 @@
+import crypto from 'node:crypto'
+import { syncBuiltinESMExports } from 'node:module'
 import { Socket } from 'node:net'
 
 /** What code sees of time, chance and the network while somebody simulates them. */
@@ -18,8 +20,8 @@ interface Handle {
 type Timers = Pick<typeof globalThis, 'setTimeout' | 'setInterval' | 'setImmediate' | 'clearTimeout' | 'clearInterval'>
 
 /**
- * Replaces `Date`, `Math.random`, the timers, `fetch` and outgoing connections of this process until disposed. Whoever asks while
- * `surroundings` answers undefined gets the real ones. What a module took hold of before, and `node:crypto`, is not reached.
+ * Replaces `Date`, `Math.random`, random UUIDs and bytes, the timers, `fetch` and outgoing connections of this process until
+ * disposed. Whoever asks while `surroundings` answers undefined gets the real ones. What a module took hold of before is not reached.
  */
 export function replaceGlobals(surroundings: () => Surroundings | undefined): Disposable {
   const before = {
@@ -42,6 +44,24 @@ export function replaceGlobals(surroundings: () => Surroundings | undefined): Di
     }) satisfies typeof fetch,
   })
   Math.random = () => surroundings()?.random() ?? random()
+  const { randomUUID, randomBytes } = crypto
+  const simulatedUUID = (options?: Parameters<typeof randomUUID>[0]): ReturnType<typeof randomUUID> => {
+    const around = surroundings()
+    return around === undefined ? randomUUID(options) : uuidOf(around)
+  }
+  crypto.randomUUID = simulatedUUID
+  crypto.randomBytes = ((size: number, callback?: (error: Error | null, bytes: Buffer) => void) => {
+    const around = surroundings()
+    if (around === undefined) return callback === undefined ? randomBytes(size) : randomBytes(size, callback)
+    const bytes = bytesOf(around, size)
+    if (callback === undefined) return bytes
+    around.timer(0, () => callback(null, bytes))
+    return undefined
+  }) as typeof randomBytes
+  // So that `import { randomUUID } from 'node:crypto'` sees them too.
+  syncBuiltinESMExports()
+  const web = globalThis.crypto
+  Object.defineProperty(web, 'randomUUID', { value: simulatedUUID, configurable: true })
   Socket.prototype.connect = function (this: Socket, ...given: never[]): Socket {
     surroundings()?.refuse('a network connection', new Error('here'))
     return (connect as (...parameters: never[]) => Socket).apply(this, given)
@@ -51,8 +71,27 @@ export function replaceGlobals(surroundings: () => Surroundings | undefined): Di
       Object.assign(globalThis, before)
       Math.random = random
       Socket.prototype.connect = connect
+      crypto.randomUUID = randomUUID
+      crypto.randomBytes = randomBytes
+      syncBuiltinESMExports()
+      Reflect.deleteProperty(web, 'randomUUID')
     },
   }
+}
+
+function bytesOf(around: Surroundings, size: number): Buffer {
+  const bytes = Buffer.alloc(size)
+  for (let at = 0; at < size; at++) bytes[at] = Math.floor(around.random() * 256)
+  return bytes
+}
+
+/** Of version 4 in form. */
+function uuidOf(around: Surroundings): ReturnType<typeof crypto.randomUUID> {
+  const bytes = bytesOf(around, 16)
+  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x40
+  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80
+  const hex = bytes.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
 function replacedDate(surroundings: () => Surroundings | undefined, RealDate: DateConstructor): DateConstructor {

@@ -4,7 +4,7 @@ import { seededRandom } from '../seeded-random.ts'
 import type { Decision, Deviations } from './decisions.ts'
 import { Decisions } from './decisions.ts'
 import type { FinalState } from './final-state.ts'
-import { differenceOf } from './final-state.ts'
+import { differenceOf, incomparable } from './final-state.ts'
 import type { ScheduleResult } from './schedule.ts'
 import { runSchedule } from './schedule.ts'
 import type { SqliteWorld } from './sqlite-world.ts'
@@ -219,20 +219,7 @@ export class Explorer {
       return new Explorer(subject, sqlite, { ignored: [], withoutFaults: withoutFaults(sqlite) })
     }
     const [now, later] = [await plain(0, nothing), await plain(86_461_007, nothing)]
-    const ignored: string[] = []
-    for (const { name, columns } of sqlite.userTables) {
-      if (JSON.stringify(now.get(name)) === JSON.stringify(later.get(name))) continue
-      const values = (state: FinalState, column: string): string =>
-        JSON.stringify(
-          (state.get(name) ?? [])
-            .map((row) => (JSON.parse(row) as Record<string, unknown>)[column])
-            .map(String)
-            .sort(),
-        )
-      ignored.push(
-        ...columns.filter((column) => values(now, column) !== values(later, column)).map((column) => `${name}.${column}`),
-      )
-    }
+    const ignored = incomparable(now, later)
     const expected = await plain(0, new Set(ignored))
     return new Explorer(subject, sqlite, { expected, ignored, withoutFaults: withoutFaults(sqlite) })
   }

@@ -11,10 +11,43 @@ export function finalState(
 ): FinalState {
   const state = new Map(sqlite.userRows(ignored))
   for (const [topic, messages] of Map.groupBy(run.published, (one) => one.topic))
-    state.set(`topic ${topic}`, messages.map(({ data }) => data).sort())
-  state.set('attention', sqlite.attention())
+    state.set(`topic ${topic}`, messages.map(({ data }) => withoutFields(`topic ${topic}`, data, ignored)).sort())
+  state.set(
+    'attention',
+    sqlite
+      .attention()
+      .map(({ topic, group, kind, data }) => `${kind} ${topic}/${group} ${withoutFields(`topic ${topic}`, data, ignored)}`)
+      .sort(),
+  )
   state.set('the outside world', run.outside.ledger())
   return state
+}
+
+/** A message's body, or a row, without its fields that cannot be compared. */
+function withoutFields(part: string, json: string, ignored: ReadonlySet<string>): string {
+  const fields = fieldsOf(json)
+  if (fields === undefined || !Object.keys(fields).some((field) => ignored.has(`${part}.${field}`))) return json
+  return JSON.stringify(Object.fromEntries(Object.entries(fields).filter(([field]) => !ignored.has(`${part}.${field}`))))
+}
+
+function fieldsOf(json: string): Readonly<Record<string, unknown>> | undefined {
+  const value: unknown = JSON.parse(json)
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+}
+
+/** Columns of tables and fields of messages that differ between two runs without faults: they depend on time or chance. */
+export function incomparable(one: FinalState, other: FinalState): string[] {
+  const found: string[] = []
+  for (const [part, rows] of one) {
+    if (part === 'attention' || part === 'the outside world') continue
+    const others = other.get(part) ?? []
+    if (JSON.stringify(rows) === JSON.stringify(others)) continue
+    const fields = new Set([...rows, ...others].flatMap((row) => Object.keys(fieldsOf(row) ?? {})))
+    const values = (list: readonly string[], field: string): string =>
+      JSON.stringify(list.map((row) => JSON.stringify(fieldsOf(row)?.[field]) ?? '').sort())
+    found.push(...[...fields].filter((field) => values(rows, field) !== values(others, field)).map((field) => `${part}.${field}`))
+  }
+  return found
 }
 
 /** One sentence about the first difference; undefined when there is none. */

@@ -27,6 +27,8 @@ export interface Published {
 export const prefix = 'onefold_'
 
 const messages = `select topic, id, key, data from ${prefix}message order by topic, partition, "offset"`
+const waiting = `select s.topic, s.grp as "group", a.kind, a.data from ${prefix}attention a join ${prefix}subscription s using (subscription)
+  where a.state = 'open'`
 const attention = `select s.topic, s.grp, a.id, a.kind from ${prefix}attention a join ${prefix}subscription s using (subscription)
   where a.state = 'open' order by a.attention`
 const twice = `select s.topic, s.grp, a.id, count(*) as times from ${prefix}attention a join ${prefix}subscription s using (subscription)
@@ -161,9 +163,8 @@ export class SqliteWorld {
   }
 
   /** What waits for a person. */
-  attention(): string[] {
-    const rows = this.connection.prepare(attention).all<{ topic: string; grp: string; id: string; kind: string }>()
-    return rows.map(({ topic, grp, id, kind }) => `${kind} ${topic}/${grp} ${id}`).sort()
+  attention(): { topic: string; group: string; kind: string; data: string }[] {
+    return this.connection.prepare(waiting).all()
   }
 
   /** What was published from inside, what came to wait for a person, and the end, for the checkers. */
@@ -196,10 +197,6 @@ export class SqliteWorld {
     } catch (error) {
       return (error as Error)?.message ?? String(error)
     }
-  }
-
-  get userTables(): readonly UserTable[] {
-    return this.#userTables
   }
 
   close(): void {
