@@ -130,7 +130,7 @@ const survivors: readonly Survivor[] = [
   {
     file: 'database/sqlite/ownership-store.ts',
     text: 'owner = ?',
-    within: 'set owner = null',
+    within: '{p}member where owner',
     is: 'unseen',
     why: 'no process of the simulator leaves in good order',
   },
@@ -146,6 +146,18 @@ const survivors: readonly Survivor[] = [
     within: 'not exists',
     is: 'unseen',
     why: 'the list of failed attempts that a person reads is not compared',
+  },
+  {
+    file: 'database/sqlite/call-store.ts',
+    text: 'round = (select max(round)',
+    is: 'unseen',
+    why: 'no other side in the simulator refuses, so no refused round is ever made anew by a person',
+  },
+  {
+    file: 'database/sqlite/call-store.ts',
+    text: "state in ('intent', 'unknown')",
+    is: 'equivalent',
+    why: 'the commit that records an answer is fenced, and while its owner lives nobody else may settle the round',
   },
 ]
 
