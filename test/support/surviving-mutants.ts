@@ -159,6 +159,18 @@ const survivors: readonly Survivor[] = [
     is: 'equivalent',
     why: 'the commit that records an answer is fenced, and while its owner lives nobody else may settle the round',
   },
+  {
+    file: 'consume/call-requests.ts',
+    text: "if (typeof said === 'object'",
+    is: 'unseen',
+    why: 'what a probe knows and nobody believes, a person settles in the end: that one was asked for nothing is not judged',
+  },
+  {
+    file: 'consume/call-requests.ts',
+    text: 'if (checked.issues !== undefined)',
+    is: 'unseen',
+    why: 'no call of the standard subjects says what its answer must be like',
+  },
 ]
 
 /** Why a generated mutant is not noticed: it changes nothing that matters, or the simulator cannot see it. */
