@@ -54,6 +54,10 @@ export interface FailedTurn {
  * as received in the same commit, so the partition moves on; later messages of its key park behind it in order.
  */
 export interface ParkedStore {
+  /**
+   * One that is parked already is left as it is: handed over again, or parked by a COMMIT that answered with an error. The same
+   * identity with other data is another message.
+   */
   park(subscription: Subscription, partition: string, messages: readonly NewParked[], nowMs: number): Awaitable<void>
   /** Due at `nowMs`, oldest first: at most one per lane, always the lane's first. */
   due(

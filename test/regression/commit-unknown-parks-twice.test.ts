@@ -22,3 +22,9 @@ test('receive: the commit that parks a message takes effect and answers with an 
   const { schedules } = await prove(application, { ...options, maxSchedules: 60 })
   expect(schedules).toBe(60)
 })
+
+test('the same behind a broker whose messages have no offsets', async () => {
+  const options = { workload: ['bad', 'good'].map((id) => ({ topic: tasks, data: { id } })), deviations: 1, workers: 1 }
+  const { schedules } = await prove(application, { ...options, broker: 'queue', maxSchedules: 60 })
+  expect(schedules).toBe(60)
+})

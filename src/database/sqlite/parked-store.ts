@@ -10,6 +10,7 @@ import type {
 } from '../../consume/parked-store.ts'
 import { keptAttempts } from '../../consume/parked-store.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
+import type { Envelope } from '../../message.ts'
 import type { EnvelopeRow } from './envelope-row.ts'
 import { envelopeColumns, envelopeOf, envelopePlaceholders, envelopeSelect, envelopeValues } from './envelope-row.ts'
 import type { Statements } from './statements.ts'
@@ -27,6 +28,7 @@ export class SqliteParkedStore implements ParkedStore {
   park(subscription: Subscription, partition: string, messages: readonly NewParked[], nowMs: number): void {
     const number = this.#subscriptions.number(subscription)
     for (const message of messages) {
+      if (this.#isParked(number, message.envelope)) continue
       const { lastInsertRowid } = this.#statements
         .sql(
           `insert into {p}parked (subscription, partition, lane, state, due_ms, attempts, crashes, parked_ms, ${envelopeColumns})
@@ -46,6 +48,14 @@ export class SqliteParkedStore implements ParkedStore {
       for (const failure of message.failures ?? []) this.#attempt(lastInsertRowid, failure)
       if (message.state === 'attention' && message.reason !== undefined) this.#raise(lastInsertRowid, message.reason, nowMs)
     }
+  }
+
+  #isParked(subscription: number, { source, id, sequence, json }: Envelope): boolean {
+    return (
+      this.#statements
+        .sql('select 1 from {p}parked where subscription = ? and source = ? and id = ? and sequence is ? and data = ?')
+        .get(subscription, source, id, sequence ?? null, json) !== undefined
+    )
   }
 
   due(
