@@ -54,6 +54,14 @@ export class EffectLog implements TransactionLog {
     this.#open = []
   }
 
+  mark(): number {
+    return this.#open.length
+  }
+
+  undoTo(mark: number): void {
+    this.#open.length = mark
+  }
+
   /** What the producer is waiting to hear of, if that was it. */
   unanswered(self: Incarnation): void {
     if (self === this.asking?.by) this.#history.push({ ...this.asking.publish, outcome: 'unknown' })

@@ -33,6 +33,9 @@ export interface TransactionLog {
   begun(self: Incarnation): void
   committed(self: Incarnation): void
   rolledBack(self: Incarnation): void
+  /** How much it has done: for `undoTo`, when a savepoint is undone. */
+  mark(): number
+  undoTo(mark: number): void
   /** Whoever asked for this commit will not learn what became of it. */
   unanswered(self: Incarnation): void
 }
@@ -68,6 +71,7 @@ export class SimulatedDatabase implements Database<SqliteTx> {
     this.#session = new SqliteSession(this.#connection, { ...stores, onCommit: (topics) => this.#committed(topics) })
     this.#reader = new SqliteStores(new ProcessConnection(sqlite, self), stores)
     fewerPartitions(this.#session, options.maxPartitions)
+    undoneWithSavepoints(this.#session, options.log)
     this.changes = {
       onChange: (listener) => {
         this.#listeners.add(listener)
@@ -253,6 +257,24 @@ function fewerPartitions(session: SqliteSession, most: number): void {
       reduced.set(topic, small)
     }
     return declare(small)
+  }
+}
+
+/** What was done inside a savepoint that is undone has not been done. */
+function undoneWithSavepoints(session: SqliteSession, log: TransactionLog): void {
+  const savepoint = session.savepoint.bind(session)
+  session.savepoint = <R>(work: () => Awaitable<R>): Awaitable<R> => {
+    const mark = log.mark()
+    const undo = (error: unknown): never => {
+      log.undoTo(mark)
+      throw error
+    }
+    try {
+      const result = savepoint(work)
+      return isThenable(result) ? result.then((value) => value as R, undo) : result
+    } catch (error) {
+      return undo(error)
+    }
   }
 }
 
