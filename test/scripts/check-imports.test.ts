@@ -82,7 +82,7 @@ describe('an import against the direction is named with its file and line', () =
     [
       'anything but the engine that knows node:sqlite',
       { 'inspect/file.ts': "import { DatabaseSync } from 'node:sqlite'\n" },
-      'src/inspect/file.ts:1 imports node:sqlite: only database/sqlite/** may',
+      'src/inspect/file.ts:1 imports node:sqlite: only database/sqlite/**, testing/simulator/** may',
     ],
     [
       'core that knows HTTP',
