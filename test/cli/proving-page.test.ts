@@ -52,7 +52,7 @@ describe('docs/proving.md', () => {
   })
 
   test('shows the certificate that onefold prove really gives of the mended handler', async () => {
-    const { code, stdout } = await placeOf(after).onefold('prove receipts.ts --budget 2s')
+    const { code, stdout } = await placeOf(after).onefold('prove receipts.ts --budget 4s')
     expect(code).toBe(0)
     const certificate = shown('onefold prove receipts.ts', 1)
     expect(certificate).toMatch(/^No violation in [\d,]+ schedules: /)
