@@ -54,6 +54,17 @@ describe('filters asked together', () => {
     )
   }, 60_000)
 
+  test('deny no key of any of them, in whichever place of the stack it is', () => {
+    const stack = new FilterStack()
+    const names = Array.from({ length: 20 }, (_, i) => `g${i}`)
+    for (const name of names) stack.add(name, filter(name, 30))
+    const denied = names.filter((name) => {
+      for (let i = 0; i < 30; i++) if (!stack.mayContain(hash.of(key(name, i))).includes(name)) return true
+      return false
+    })
+    expect(denied).toEqual([])
+  })
+
   test('let go of all but those that are kept', () => {
     const stack = new FilterStack()
     for (let i = 0; i < 20; i++) stack.add(`g${i}`, filter(`g${i}`, 10))
