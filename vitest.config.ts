@@ -1,12 +1,13 @@
 import { defineConfig } from 'vitest/config'
 
-/** What takes long: real processes killed by the dozen, and the package built, packed and installed. */
-const slow = ['test/torture/**/*.test.ts', 'test/package/**/*.test.ts']
+/** What takes long: real processes killed by the dozen, servers started, and the package built, packed and installed. */
+const slow = ['test/torture/**/*.test.ts', 'test/package/**/*.test.ts', 'test/scripts/engines-*.test.ts']
 
 export default defineConfig({
   test: {
     // A process per test file: tests open databases, and one of them may take its process down.
     pool: 'forks',
+    globalSetup: './test/support/postgres-server.ts',
     reporters: ['default', './scripts/test-summary.ts'],
     projects: [
       {
