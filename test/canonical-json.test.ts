@@ -17,10 +17,7 @@ function referenceCanonicalJson(value: unknown): string {
   return `{${members.map(([, text]) => text).join(',')}}`
 }
 
-/**
- * The value of a JSON text, read as the JavaScript expression it is. `JSON.parse` of V8 13.6 (Node 24) now and then takes a key that
- * is one escaped character, like `"\n"`, for a backslash.
- */
+/** The value of a JSON text, read as the JavaScript expression it is: `JSON.parse` gets some keys wrong (src/parse-json.ts). */
 function valueWritten(json: string): unknown {
   return runInThisContext(`(${json.replaceAll('"__proto__":', '["__proto__"]:')})`)
 }

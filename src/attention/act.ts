@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Stores } from '../database/database.ts'
 import { identityOf } from '../message.ts'
+import { parseJson } from '../parse-json.ts'
 import type { Runtime } from '../runtime.ts'
 import { dataUnchanged, notParked } from './action-sentences.ts'
 import type { AuditEntry } from './attention-store.ts'
@@ -134,7 +135,7 @@ async function settle(
 function sameJson(before: string, after: string): boolean {
   if (before === after) return true
   try {
-    return isDeepStrictEqual(JSON.parse(before), JSON.parse(after))
+    return isDeepStrictEqual(parseJson(before), parseJson(after))
   } catch {
     return false
   }

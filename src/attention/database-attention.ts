@@ -1,6 +1,7 @@
 import type { Database } from '../database/database.ts'
 import { OnefoldError } from '../errors.ts'
 import { identityOf } from '../message.ts'
+import { parseJson } from '../parse-json.ts'
 import type { Runtime } from '../runtime.ts'
 import type { AnyTopic } from '../topic.ts'
 import type { Act } from './act.ts'
@@ -173,7 +174,7 @@ function notFound(id: string): OnefoldError {
 /** Stored text that does not parse is compared as it is. */
 function readJson(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch {
     return text
   }

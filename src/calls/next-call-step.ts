@@ -5,6 +5,7 @@
  * owner was taken over before it could say how it ended: its outcome is unknown.
  */
 import type { Call, CallOutcome } from '../call.ts'
+import { parseJson } from '../parse-json.ts'
 import type { CallErrorRecord, CallRecord } from './call-store.ts'
 
 export type CallStep =
@@ -48,7 +49,7 @@ export function nextCallStep(call: Pick<Call<never, unknown>, 'rule' | 'whenFail
 }
 
 export function happened(result: string | undefined): CallOutcome<unknown> {
-  return { status: 'happened', ...(result === undefined ? {} : { result: JSON.parse(result) as unknown }) }
+  return { status: 'happened', ...(result === undefined ? {} : { result: parseJson(result) }) }
 }
 
 export function failed({ code, message }: CallErrorRecord): CallOutcome<unknown> {

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers'
 import type { App } from '../app.ts'
 import type { Settlement } from '../attention/attention.ts'
 import { isOnefoldError, OnefoldError } from '../errors.ts'
+import { parseJson } from '../parse-json.ts'
 
 /** Who acts, and what has to be said for it. */
 export interface Said {
@@ -55,14 +56,14 @@ export async function readSettlement(
   const call = given.call === undefined ? {} : { call: given.call }
   if (as !== 'happened' || result === undefined) return { ...call, as }
   if (result.startsWith('@')) return { ...call, as, result: await readJson(result.slice(1)) }
-  return { ...call, as, result: parseJson(result, '--result') }
+  return { ...call, as, result: jsonOf(result, '--result') }
 }
 
 /** One JSON value from a file, or from stdin for `-`. @throws OnefoldError `NOT_FOUND`, `NOT_POSSIBLE`, `MESSAGE_INVALID`. */
 export async function readJson(file: string): Promise<unknown> {
-  if (file === '-') return parseJson(await text(process.stdin), 'stdin')
+  if (file === '-') return jsonOf(await text(process.stdin), 'stdin')
   try {
-    return parseJson(await readFile(file, 'utf8'), file)
+    return jsonOf(await readFile(file, 'utf8'), file)
   } catch (error) {
     if (isOnefoldError(error)) throw error
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
@@ -74,9 +75,9 @@ export async function readJson(file: string): Promise<unknown> {
   }
 }
 
-function parseJson(json: string, where: string): unknown {
+function jsonOf(json: string, where: string): unknown {
   try {
-    return JSON.parse(json)
+    return parseJson(json)
   } catch (error) {
     throw new OnefoldError('MESSAGE_INVALID', `${where} is not JSON: ${(error as Error).message}.`, { cause: error })
   }

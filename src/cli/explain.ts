@@ -3,6 +3,7 @@ import { OnefoldError } from '../errors.ts'
 import { explainText } from '../guarantee/explain.ts'
 import type { Guarantee } from '../guarantee/guarantee.ts'
 import { differencesOf, snapshotOf } from '../guarantee/snapshot.ts'
+import { parseJson } from '../parse-json.ts'
 import { defineCommand } from './command.ts'
 import { explainFile, renderFile } from './explain-file.ts'
 import { loadApp } from './load-app.ts'
@@ -90,7 +91,7 @@ async function check(
   terminal: Terminal,
 ): Promise<number> {
   const accept = `onefold explain ${module} --write ${file}`
-  const differences = differencesOf(readSnapshot(file, accept), JSON.parse(snapshotOf(guarantee)))
+  const differences = differencesOf(readSnapshot(file, accept), parseJson(snapshotOf(guarantee)))
   const same = differences.length === 0
   if (json) await terminal.json({ same, differences, ...(same ? {} : { accept }) })
   else if (same) await terminal.write(`The guarantee is what ${file} says.\n`)
@@ -118,7 +119,7 @@ function readSnapshot(file: string, accept: string): unknown {
     })
   }
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch (error) {
     throw new OnefoldError('NOT_POSSIBLE', `${file} is no snapshot: ${(error as Error).message}. Make one: ${accept}`, {
       details: { file },

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { OnefoldError } from '../errors.ts'
+import { parseJson } from '../parse-json.ts'
 import { nodeRuntime } from '../runtime/node-runtime.ts'
 import { attention } from './attention.ts'
 import { backup } from './backup.ts'
@@ -40,7 +41,7 @@ function overview(): string {
 async function run(argv: readonly string[], { terminal, runtime }: Pick<Surroundings, 'terminal' | 'runtime'>): Promise<number> {
   const [name, ...rest] = argv
   if (name === '--version') {
-    const description = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+    const description = parseJson(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
     await terminal.write(`${description.version}\n`)
     return 0
   }

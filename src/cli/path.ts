@@ -1,3 +1,4 @@
+import { parseJson } from '../parse-json.ts'
 import { UsageError } from './usage-error.ts'
 
 /** Where a value lies in a JSON document: `delivery.id`, `items[0].id`, `items.0.id`, `headers["x.y"]`. */
@@ -23,7 +24,7 @@ export function readPath(option: string, text: string): Path {
 
 function unquote(option: string, text: string, quoted: string): string {
   try {
-    return String(JSON.parse(quoted))
+    return String(parseJson(quoted))
   } catch {
     throw badPath(option, text)
   }

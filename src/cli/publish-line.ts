@@ -1,4 +1,5 @@
 import type { PublishManyItem } from '../index.ts'
+import { parseJson } from '../parse-json.ts'
 import type { Line } from './lines.ts'
 import type { Path } from './path.ts'
 import { textAt } from './path.ts'
@@ -29,7 +30,7 @@ export function readLine(line: Line, options: LineOptions, maxLineBytes: number)
   if (text.trim() === '') return { kind: 'blank' }
   let data: unknown
   try {
-    data = JSON.parse(text)
+    data = parseJson(text)
   } catch (error) {
     return rejected('MESSAGE_INVALID', `the line is not JSON: ${error instanceof Error ? error.message : String(error)}`)
   }

@@ -3,6 +3,7 @@ import type { AttentionDetails } from '../attention/attention.ts'
 import type { AttemptRecord, AttentionItem } from '../attention/attention-store.ts'
 import type { JsonChange } from '../attention/json-difference.ts'
 import type { PossibleAction } from '../attention/possible-actions.ts'
+import { parseJson } from '../parse-json.ts'
 import { maskJson } from './mask-json.ts'
 import { count, duration, plural, printable, printableLines, wrap } from './readable.ts'
 import { isoTime, itemSummary } from './render-attention.ts'
@@ -197,7 +198,7 @@ function shownChange(change: JsonChange, show: (value: unknown) => unknown): Jso
 /** Stored text that does not parse is shown as it is: this list is where such messages end. */
 function readJson(json: string): unknown {
   try {
-    return JSON.parse(json)
+    return parseJson(json)
   } catch {
     return json
   }

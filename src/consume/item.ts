@@ -1,6 +1,7 @@
 import { OnefoldError } from '../errors.ts'
 import type { Delivery, Envelope, Message } from '../message.ts'
 import { identityOf } from '../message.ts'
+import { parseJson } from '../parse-json.ts'
 import type { AnyTopic, ParseFailure } from '../topic.ts'
 import { parseData, schemaError } from '../topic.ts'
 import { laneOf } from './lanes.ts'
@@ -27,7 +28,7 @@ export async function toItems(topic: AnyTopic, deliveries: readonly Delivery[]):
     let data: unknown
     let invalid: OnefoldError | undefined
     try {
-      const parsed = parseData(topic, JSON.parse(envelope.json))
+      const parsed = parseData(topic, parseJson(envelope.json))
       const result: { readonly value: unknown } | { readonly failures: readonly ParseFailure[] } =
         parsed instanceof Promise ? await parsed : parsed
       if ('failures' in result) invalid = schemaError(topic, result.failures, envelope.id)

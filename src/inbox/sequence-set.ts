@@ -1,4 +1,5 @@
 import { OnefoldError, optionInvalid } from '../errors.ts'
+import { parseJson } from '../parse-json.ts'
 
 /** Received numbers without a hole between them, both ends included. */
 export interface SequenceRange {
@@ -167,7 +168,7 @@ function stored(sequence: bigint): string {
 
 function readRanges(text: string, source: string, firsts: bigint[], lasts: bigint[]): void {
   try {
-    const ends: unknown = JSON.parse(text)
+    const ends: unknown = parseJson(text)
     if (!Array.isArray(ends) || ends.length % 2 !== 0) throw new TypeError('not an array of pairs')
     let after = -1n
     for (let i = 0; i < ends.length; i += 2) {

@@ -14,6 +14,7 @@
  */
 import type { AttentionKind } from '../attention/attention-store.ts'
 import { optionInvalid } from '../errors.ts'
+import { parseJson } from '../parse-json.ts'
 
 /**
  * happened · did-not-happen: known for certain · unknown: it may or may not have happened, once, at this place or later. No
@@ -273,7 +274,7 @@ const outcomes: readonly unknown[] = ['happened', 'did-not-happen', 'unknown'] s
 
 function isJson(text: string): boolean {
   try {
-    JSON.parse(text)
+    parseJson(text)
     return true
   } catch {
     return false
@@ -281,7 +282,7 @@ function isJson(text: string): boolean {
 }
 
 function operationOf(line: string, number: number): Operation {
-  const found: unknown = isJson(line) ? JSON.parse(line) : undefined
+  const found: unknown = isJson(line) ? parseJson(line) : undefined
   if (found === null || typeof found !== 'object') throw optionInvalid(`history line ${number}`, line, 'a JSON object')
   const fields = found as Readonly<Record<string, unknown>>
   const { op } = fields

@@ -11,7 +11,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 function findings(files: Record<string, string>, about: RegExp): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'onefold-lint-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
-  for (const rules of ['biome.json', 'scripts/seam.grit', '.gitignore']) cpSync(join(root, rules), join(folder, rules))
+  for (const rules of ['biome.json', 'scripts/seam.grit', 'scripts/json.grit', '.gitignore'])
+    cpSync(join(root, rules), join(folder, rules))
   for (const [path, code] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), code)
@@ -62,6 +63,14 @@ test('a date made from a number is data, and a comment that says why lets one us
     'process.exit(2)',
   ]
   expect(findings({ 'src/cli/main.ts': file.join('\n') }, /./)).toEqual([])
+})
+
+test('src/ reads JSON with parseJson only', () => {
+  const file = "export const a = JSON.parse('1')\nexport const b = ['1'].map(JSON.parse)\nexport const c = JSON.stringify(1)\n"
+  expect(findings({ 'src/consume/item.ts': file, 'src/parse-json.ts': file, 'test/a.test.ts': file }, /parseJson/)).toEqual([
+    'src/consume/item.ts:1',
+    'src/consume/item.ts:2',
+  ])
 })
 
 test('a promise that nobody awaits is refused, also when it is one only sometimes', () => {

@@ -1,5 +1,6 @@
 import type { Envelope, Headers } from '../../message.ts'
 import { emptyHeaders } from '../../message.ts'
+import { parseJson } from '../../parse-json.ts'
 import type { SqlValue } from './connection.ts'
 
 /** The columns every table that stores a message shares, in this order. `type` is null when it is the topic's name. */
@@ -45,7 +46,7 @@ export function envelopeOf(topic: string, row: EnvelopeRow): Envelope {
     key: row.key ?? undefined,
     type: row.type ?? topic,
     timeMs: row.time_ms,
-    headers: row.headers === null ? emptyHeaders : (JSON.parse(row.headers) as Headers),
+    headers: row.headers === null ? emptyHeaders : (parseJson(row.headers) as Headers),
     json: row.data,
   }
 }

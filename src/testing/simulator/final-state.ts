@@ -1,3 +1,4 @@
+import { parseJson } from '../../parse-json.ts'
 import type { OutsideWorld } from './outside-world.ts'
 import type { Published, SqliteWorld } from './sqlite-world.ts'
 
@@ -31,7 +32,7 @@ function withoutFields(part: string, json: string, ignored: ReadonlySet<string>)
 }
 
 function fieldsOf(json: string): Readonly<Record<string, unknown>> | undefined {
-  const value: unknown = JSON.parse(json)
+  const value: unknown = parseJson(json)
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
 }
 
