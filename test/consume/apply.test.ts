@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import type { SqliteTx } from '../../src/database/sqlite/index.ts'
 import { isOnefoldError, topic } from '../../src/index.ts'
-import { TemporaryFile } from '../support/temporary.ts'
+import type { Context, EngineTx } from '../support/engines.ts'
+import { describeOnEngines, handler } from '../support/engines.ts'
 import { rejection, sleep, until } from '../support/until.ts'
 
 interface Order {
@@ -18,363 +18,302 @@ const some = (count: number, accounts: number): Order[] =>
 
 const many = (all: readonly Order[]) => all.map((data) => ({ data }))
 
-describe('apply', () => {
-  test('messages of a key are applied in the order they were published, each once, over several partitions', async () => {
-    const file = new TemporaryFile('create table effect (id text, account text)')
-    const app = file.app()
-    app.consume(orders, 'g', ({ id, account }, { tx }) => tx.run('insert into effect values (?, ?)', id, account))
-    await app.start()
-    const all = some(600, 13)
-    await app.publishMany(orders, many(all))
-    await app.publishMany(orders, many(all.slice(0, 50)))
-    await app.idle()
-    for (let account = 0; account < 13; account++) {
-      const name = `a${account}`
-      expect(file.column('select id from effect where account = ? order by rowid', name)).toEqual(
-        all.filter((order) => order.account === name).map((order) => order.id),
-      )
-    }
-    expect((await app.status()).groups).toMatchObject([{ applied: 600, lag: 0, parked: 0, attention: 0 }])
-  })
-
-  test('the context tells of the message, and an asynchronous handler is awaited', async () => {
-    const file = new TemporaryFile()
-    const app = file.app({ source: 'shop' })
-    const seen: unknown[] = []
-    app.consume(one, 'g', async (data, { message, attempt, tx, signal }) => {
-      await sleep(1)
-      seen.push({ data, message, attempt, aborted: signal.aborted })
-      tx.run('insert into effect values (?, 1)', data.id)
-    })
-    await app.start()
-    await app.publish(one, { id: 'x', account: 'k' }, { type: 'placed', headers: { trace: 't1' } })
-    await app.idle()
-    expect(seen).toEqual([
-      {
-        data: { id: 'x', account: 'k' },
-        attempt: 1,
-        aborted: false,
-        message: {
-          id: 'x',
-          source: 'shop',
-          key: 'k',
-          type: 'placed',
-          time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
-          headers: { trace: 't1' },
-          data: { id: 'x', account: 'k' },
-        },
-      },
-    ])
-    expect(file.effects()).toEqual(['x'])
-  })
-
-  test('effect, checkpoint and what is published are one commit: another connection never sees one without the others', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    app.consume(one, {
-      group: 'g',
-      batchSize: 7,
-      apply: async ({ id }, { tx, publish }) => {
-        tx.run('insert into effect values (?, 1)', id)
-        if (Number(id) % 5 === 0) await sleep(0)
-        publish(echoes, { of: id })
-      },
-    })
-    await app.publishMany(one, many(some(200, 3)))
-    await app.start()
-    const seen = new Set<number>()
-    await until(() => {
-      const [row] = file.rows<{ effects: number; echoes: number; checkpoint: number }>(
-        `select (select count(*) from effect) as effects, (select count(*) from onefold_message where topic = 'echoes') as echoes,
-           (select coalesce(sum("offset"), 0) from onefold_checkpoint) as checkpoint`,
-      )
-      expect(row).toEqual({ effects: row?.effects, echoes: row?.effects, checkpoint: row?.effects })
-      seen.add(row?.effects ?? 0)
-      return row?.effects === 200
-    }, 'all applied')
-    expect(seen.size).toBeGreaterThan(2)
-  })
-
-  test.each([
-    ['a synchronous', false],
-    ['an asynchronous', true],
-  ])('%s handler that throws: what it wrote and published is undone, its neighbours keep attempt 1', async (_, asynchronous) => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    const attempts: string[] = []
-    const body = ({ id }: Order, tx: SqliteTx, attempt: number, publish: (id: string) => void): void => {
-      attempts.push(`${id}@${attempt}`)
-      tx.run('insert into effect values (?, ?)', id, attempt)
-      publish(id)
-      if (id === '2' && attempt === 1) throw new Error('not yet')
-    }
-    app.consume(one, {
-      group: 'g',
-      apply: asynchronous
-        ? async (order, { tx, attempt, publish }) => {
-            await sleep(0)
-            body(order, tx, attempt, (of) => publish(echoes, { of }))
-          }
-        : (order, { tx, attempt, publish }) => body(order, tx, attempt, (of) => publish(echoes, { of })),
-    })
-    await app.publishMany(one, many(some(5, 5)))
-    await app.start()
-    await app.idle()
-    expect(attempts).toEqual(['0@1', '1@1', '2@1', '2@2', '3@1', '4@1'])
-    expect(file.rows('select * from effect')).toEqual(['0', '1', '2', '3', '4'].map((id) => ({ id, value: id === '2' ? 2 : 1 })))
-    expect(file.column('select id from onefold_message where topic = \'echoes\' order by "offset"')).toEqual([
-      '0',
-      '1',
-      '2',
-      '3',
-      '4',
-    ])
-  })
-
-  test('what publish refuses inside a handler is an error of that handler, and nothing of it is written', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    app.consume(one, {
-      group: 'g',
-      maxAttempts: 1,
-      apply: ({ id }, { tx, publish }) => {
-        tx.run('insert into effect values (?, 1)', id)
-        publish(echoes, { of: 'same' }, { id: 'same', headers: { by: 'headers are no part of the body' } })
-        publish(echoes, { of: `body ${id}` }, { id: 'other' })
-      },
-    })
-    await app.publishMany(one, many(some(3, 3)))
-    await app.start()
-    await app.idle()
-    expect(file.effects()).toEqual(['0'])
-    const items = await app.attention.list()
-    expect(items.map((item) => [item.envelope.id, item.errorMessage.includes('published before with other data')])).toEqual([
-      ['1', true],
-      ['2', true],
-    ])
-    expect(file.column('select id from onefold_message where topic = \'echoes\' order by "offset"')).toEqual(['same', 'other'])
-  })
-})
-
-describe('tx after its handler', () => {
-  test('a write whose await was forgotten throws TX_CLOSED and writes nothing, neither now nor in the next transaction', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    const late: Promise<unknown>[] = []
-    app.consume(one, 'g', async ({ id }, { tx, publish }) => {
-      tx.run('insert into effect values (?, 1)', id)
-      const forgotten = async (): Promise<void> => {
-        for (let turn = 0; turn < 5; turn++) await sleep(0)
-        tx.run('insert into effect values (?, 2)', `${id} late`)
+describeOnEngines('apply', (engine) => {
+  describe('apply', () => {
+    test('messages of a key are applied in the order they were published, each once, over several partitions', async () => {
+      const store = await engine.store('create table effect (id text, account text)')
+      const app = store.app()
+      app.consume(orders, 'g', ({ id, account }, { tx }) => store.write(tx, 'insert into effect values (?, ?)', id, account))
+      await app.start()
+      const all = some(600, 13)
+      await app.publishMany(orders, many(all))
+      await app.publishMany(orders, many(all.slice(0, 50)))
+      await app.idle()
+      for (let account = 0; account < 13; account++) {
+        const name = `a${account}`
+        expect(await store.column(`select id from effect where account = ? order by ${store.inOrder}`, name)).toEqual(
+          all.filter((order) => order.account === name).map((order) => order.id),
+        )
       }
-      const forgottenPublish = async (): Promise<void> => {
-        for (let turn = 0; turn < 5; turn++) await sleep(0)
-        publish(echoes, { of: `${id} late` })
-      }
-      if (id === '0') late.push(rejection(forgotten()), rejection(forgottenPublish()))
-      else await Promise.all(late)
+      expect((await app.status()).groups).toMatchObject([{ applied: 600, lag: 0, parked: 0, attention: 0 }])
     })
-    await app.publishMany(
-      one,
-      many([
-        { id: '0', account: 'a' },
-        { id: '1', account: 'a' },
-      ]),
-    )
-    await app.start()
-    await app.idle()
-    const errors = (await Promise.all(late)) as { code: string }[]
-    expect(errors.map((error) => error.code)).toEqual(['TX_CLOSED', 'TX_CLOSED'])
-    expect(file.effects()).not.toContain('0 late')
-    expect(file.column("select id from onefold_message where topic = 'echoes'")).not.toContain('0 late')
-  })
 
-  test.each(['run', 'get', 'all', 'prepared', 'raw', 'iterate', 'iterating', 'iterated'])('%s is revoked', async (way) => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    const insert = "insert into effect values ('late', 1) returning id"
-    const uses: Record<string, (tx: SqliteTx) => () => unknown> = {
-      run: (tx) => () => tx.run(insert),
-      get: (tx) => () => tx.get(insert),
-      all: (tx) => () => tx.all(insert),
-      prepared: (tx) => {
-        const statement = tx.prepare(insert)
-        return () => statement.run()
-      },
-      raw: (tx) => {
-        const statement = tx.prepare(insert).raw()
-        return () => statement.get()
-      },
-      iterate: (tx) => {
-        const statement = tx.prepare(insert)
-        return () => [...statement.iterate()]
-      },
-      // SQLite runs the statement when the first row is asked for.
-      iterating: (tx) => {
-        const rows = tx.prepare(insert).iterate()
-        return () => rows.next()
-      },
-      iterated: (tx) => {
-        tx.run("insert into effect values ('a', 1), ('b', 2)")
-        const rows = tx.prepare('select id from effect').iterate()
-        rows.next()
-        return () => rows.next()
-      },
-    }
-    let use: () => unknown = () => undefined
-    await app.transaction(({ tx }) => {
-      use = (uses[way] as (tx: SqliteTx) => () => unknown)(tx)
-    })
-    expect(use).toThrow(/tx was used after/)
-    await app.transaction(() => {
-      try {
-        use()
-      } catch {
-        // An iterator that has thrown once is done, the others throw again; what counts is that nothing is written.
-      }
-    })
-    expect(file.effects()).not.toContain('late')
-  })
-
-  test('rows not read to their end do not stand in the way of the commit', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    app.consume(one, 'g', ({ id }, { tx }) => {
-      const rows = tx.prepare("insert into effect values (?, 1), ('second', 1) returning id").iterate(id)
-      expect(rows.next().value).toEqual({ id })
-    })
-    await app.publishMany(one, many(some(2, 1)))
-    await app.start()
-    await until(
-      () => file.effects().length === 4,
-      () => JSON.stringify(file.events),
-    )
-    expect(file.effects()).toEqual(['0', 'second', '1', 'second'])
-  })
-})
-
-describe('publishing beside the context', () => {
-  test.each([
-    ['a synchronous', false],
-    ['an asynchronous', true],
-  ])('app.publish and app.transaction inside %s handler fail at once and name the way', async (_, asynchronous) => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    const errors: unknown[] = []
-    const attempt = (): Promise<unknown>[] => [
-      app.publish(echoes, { of: 'x' }),
-      app.publishMany(echoes, [{ data: { of: 'y' } }]),
-      app.transaction(() => undefined),
-    ]
-    const collect = (all: Promise<unknown>[]): Promise<unknown> =>
-      Promise.all(all.map(async (each) => errors.push(await rejection(each))))
-    app.consume(
-      one,
-      'g',
-      asynchronous
-        ? async () => {
-            await sleep(1)
-            await collect(attempt())
-          }
-        : () => void collect(attempt()),
-    )
-    await app.publish(one, { id: '0', account: 'a' })
-    await app.start()
-    await app.idle()
-    await until(() => errors.length === 3, 'three errors')
-    for (const error of errors) {
-      expect(isOnefoldError(error, 'PUBLISH_INSIDE_APPLY')).toBe(true)
-      expect((error as Error).message).toMatch(/context's publish/)
-    }
-    expect(file.column("select id from onefold_message where topic = 'echoes'")).toEqual([])
-  })
-
-  test('app.publish with the { tx } of the context joins its transaction', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    let attempts = 0
-    app.consume(one, 'g', async (_order, { tx }) => {
-      const receipt = await app.publish(echoes, { of: `attempt ${++attempts}` }, { tx })
-      expect(receipt.status).toBe('staged')
-      if (attempts === 1) throw new Error('once')
-    })
-    await app.publish(one, { id: '0', account: 'a' })
-    await app.start()
-    await app.idle()
-    expect(file.column("select id from onefold_message where topic = 'echoes'")).toEqual(['attempt 2'])
-  })
-
-  test('app.publish from unrelated code while an asynchronous apply is running waits and succeeds', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    let running = false
-    let release: () => void = () => undefined
-    app.consume(one, 'g', async () => {
-      running = true
-      await new Promise<void>((resolve) => {
-        release = resolve
+    test('the context tells of the message, and an asynchronous handler is awaited', async () => {
+      const store = await engine.store()
+      const app = store.app({ source: 'shop' })
+      const seen: unknown[] = []
+      app.consume(one, 'g', async (data, { message, attempt, tx, signal }) => {
+        await sleep(1)
+        seen.push({ data, message, attempt, aborted: signal.aborted })
+        await store.write(tx, 'insert into effect values (?, 1)', data.id)
       })
+      await app.start()
+      await app.publish(one, { id: 'x', account: 'k' }, { type: 'placed', headers: { trace: 't1' } })
+      await app.idle()
+      expect(seen).toEqual([
+        {
+          data: { id: 'x', account: 'k' },
+          attempt: 1,
+          aborted: false,
+          message: {
+            id: 'x',
+            source: 'shop',
+            key: 'k',
+            type: 'placed',
+            time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+            headers: { trace: 't1' },
+            data: { id: 'x', account: 'k' },
+          },
+        },
+      ])
+      expect(await store.effects()).toEqual(['x'])
     })
-    await app.publish(one, { id: '0', account: 'a' })
-    await app.start()
-    await until(() => running, 'the handler')
-    let settled = false
-    const publishing = app.publish(echoes, { of: 'from outside' }).finally(() => {
-      settled = true
-    })
-    await sleep(50)
-    expect(settled).toBe(false)
-    release()
-    expect((await publishing).status).toBe('accepted')
-  })
 
-  test('what a handler left running may publish once the transaction is over', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    let later: Promise<unknown> | undefined
-    app.consume(one, 'g', async () => {
-      later = (async () => {
-        await sleep(60)
-        return app.publish(echoes, { of: 'afterwards' })
-      })()
-      await sleep(1)
+    test('effect, checkpoint and what is published are one commit: another connection never sees one without the others', async () => {
+      const store = await engine.store()
+      const app = store.app()
+      app.consume(one, {
+        group: 'g',
+        batchSize: 7,
+        apply: async ({ id }, { tx, publish }) => {
+          await store.write(tx, 'insert into effect values (?, 1)', id)
+          if (Number(id) % 5 === 0) await sleep(0)
+          publish(echoes, { of: id })
+        },
+      })
+      await app.publishMany(one, many(some(200, 3)))
+      await app.start()
+      const seen = new Set<number>()
+      await until(async () => {
+        const [row] = await store.rows<{ effects: number; echoes: number; checkpoint: number }>(
+          `select (select count(*) from effect) as effects, (select count(*) from ${store.log} where topic = 'echoes') as echoes,
+           (select coalesce(sum("offset"), 0) from ${store.table('checkpoint')}) as checkpoint`,
+        )
+        expect(row).toEqual({ effects: row?.effects, echoes: row?.effects, checkpoint: row?.effects })
+        seen.add(row?.effects ?? 0)
+        return row?.effects === 200
+      }, 'all applied')
+      expect(seen.size).toBeGreaterThan(2)
     })
-    await app.publish(one, { id: '0', account: 'a' })
-    await app.start()
-    await app.idle()
-    expect(await later).toMatchObject({ status: 'accepted' })
-  })
-})
 
-describe('transactionTimeoutMs', () => {
-  test('a handler that never ends is rolled back, its tx revoked, its signal aborted, and the attempt counts', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    const attempts: number[] = []
-    const signals: AbortSignal[] = []
-    let stuck: SqliteTx | undefined
-    app.consume(one, {
-      group: 'g',
-      transactionTimeoutMs: 400,
-      maxAttempts: 1,
-      apply: async ({ id }, { tx, attempt, signal }) => {
-        tx.run('insert into effect values (?, 1)', id)
-        if (id !== '1') return
-        attempts.push(attempt)
-        signals.push(signal)
-        stuck = tx
-        await new Promise(() => undefined)
+    test.each([
+      ['a synchronous', false],
+      ['an asynchronous', true],
+    ])(
+      '%s handler that throws: what it wrote and published is undone, its neighbours keep attempt 1',
+      async (_, asynchronous) => {
+        const store = await engine.store()
+        const app = store.app()
+        const attempts: string[] = []
+        const body = handler(function* ({ id }: Order, tx: EngineTx, attempt: number, publish: (id: string) => void) {
+          attempts.push(`${id}@${attempt}`)
+          yield store.write(tx, 'insert into effect values (?, ?)', id, attempt)
+          publish(id)
+          if (id === '2' && attempt === 1) throw new Error('not yet')
+        })
+        app.consume(one, {
+          group: 'g',
+          apply: asynchronous
+            ? async (order, { tx, attempt, publish }) => {
+                await sleep(0)
+                await body(order, tx, attempt, (of) => publish(echoes, { of }))
+              }
+            : (order, { tx, attempt, publish }) => body(order, tx, attempt, (of) => publish(echoes, { of })),
+        })
+        await app.publishMany(one, many(some(5, 5)))
+        await app.start()
+        await app.idle()
+        expect(attempts).toEqual(['0@1', '1@1', '2@1', '2@2', '3@1', '4@1'])
+        expect(await store.rows('select id, value from effect')).toEqual(
+          ['0', '1', '2', '3', '4'].map((id) => ({ id, value: id === '2' ? 2 : 1 })),
+        )
+        expect(await store.published('echoes')).toEqual(['0', '1', '2', '3', '4'])
       },
+    )
+
+    test('what publish refuses inside a handler is an error of that handler, and nothing of it is written', async () => {
+      const store = await engine.store()
+      const app = store.app()
+      app.consume(one, {
+        group: 'g',
+        maxAttempts: 1,
+        apply: handler(function* ({ id }: Order, { tx, publish }: Context) {
+          yield store.write(tx, 'insert into effect values (?, 1)', id)
+          publish(echoes, { of: 'same' }, { id: 'same', headers: { by: 'headers are no part of the body' } })
+          publish(echoes, { of: `body ${id}` }, { id: 'other' })
+        }),
+      })
+      await app.publishMany(one, many(some(3, 3)))
+      await app.start()
+      await app.idle()
+      expect(await store.effects()).toEqual(['0'])
+      const items = await app.attention.list()
+      expect(items.map((item) => [item.envelope.id, item.errorMessage.includes('published before with other data')])).toEqual([
+        ['1', true],
+        ['2', true],
+      ])
+      expect(await store.published('echoes')).toEqual(['same', 'other'])
     })
-    await app.publishMany(one, many(some(3, 3)))
-    await app.start()
-    await app.idle()
-    expect(file.effects()).toEqual(['0', '2'])
-    expect(attempts).toEqual([1])
-    expect(signals[0]?.aborted).toBe(true)
-    expect(() => stuck?.run("insert into effect values ('late', 1)")).toThrow(/tx was used after/)
-    expect(await app.attention.list()).toMatchObject([
-      { envelope: { id: '1' }, attempts: 1, errorMessage: expect.stringContaining('transactionTimeoutMs (400 ms)') },
-    ])
+  })
+
+  describe('tx after its handler', () => {
+    test('a write whose await was forgotten throws TX_CLOSED and writes nothing, neither now nor in the next transaction', async () => {
+      const store = await engine.store()
+      const app = store.app()
+      const late: Promise<unknown>[] = []
+      app.consume(one, 'g', async ({ id }, { tx, publish }) => {
+        await store.write(tx, 'insert into effect values (?, 1)', id)
+        const forgotten = async (): Promise<void> => {
+          for (let turn = 0; turn < 5; turn++) await sleep(0)
+          await store.write(tx, 'insert into effect values (?, 2)', `${id} late`)
+        }
+        const forgottenPublish = async (): Promise<void> => {
+          for (let turn = 0; turn < 5; turn++) await sleep(0)
+          publish(echoes, { of: `${id} late` })
+        }
+        if (id === '0') late.push(rejection(forgotten()), rejection(forgottenPublish()))
+        else await Promise.all(late)
+      })
+      await app.publishMany(
+        one,
+        many([
+          { id: '0', account: 'a' },
+          { id: '1', account: 'a' },
+        ]),
+      )
+      await app.start()
+      await app.idle()
+      const errors = (await Promise.all(late)) as { code: string }[]
+      expect(errors.map((error) => error.code)).toEqual(['TX_CLOSED', 'TX_CLOSED'])
+      expect(await store.effects()).not.toContain('0 late')
+      expect(await store.published('echoes')).not.toContain('0 late')
+    })
+  })
+
+  describe('publishing beside the context', () => {
+    test.each([
+      ['a synchronous', false],
+      ['an asynchronous', true],
+    ])('app.publish and app.transaction inside %s handler fail at once and name the way', async (_, asynchronous) => {
+      const store = await engine.store()
+      const app = store.app()
+      const errors: unknown[] = []
+      const attempt = (): Promise<unknown>[] => [
+        app.publish(echoes, { of: 'x' }),
+        app.publishMany(echoes, [{ data: { of: 'y' } }]),
+        app.transaction(() => undefined),
+      ]
+      const collect = (all: Promise<unknown>[]): Promise<unknown> =>
+        Promise.all(all.map(async (each) => errors.push(await rejection(each))))
+      app.consume(
+        one,
+        'g',
+        asynchronous
+          ? async () => {
+              await sleep(1)
+              await collect(attempt())
+            }
+          : () => void collect(attempt()),
+      )
+      await app.publish(one, { id: '0', account: 'a' })
+      await app.start()
+      await app.idle()
+      await until(() => errors.length === 3, 'three errors')
+      for (const error of errors) {
+        expect(isOnefoldError(error, 'PUBLISH_INSIDE_APPLY')).toBe(true)
+        expect((error as Error).message).toMatch(/context's publish/)
+      }
+      expect(await store.published('echoes')).toEqual([])
+    })
+
+    test('app.publish with the { tx } of the context joins its transaction', async () => {
+      const store = await engine.store()
+      const app = store.app()
+      let attempts = 0
+      app.consume(one, 'g', async (_order, { tx }) => {
+        const receipt = await app.publish(echoes, { of: `attempt ${++attempts}` }, { tx })
+        expect(receipt.status).toBe('staged')
+        if (attempts === 1) throw new Error('once')
+      })
+      await app.publish(one, { id: '0', account: 'a' })
+      await app.start()
+      await app.idle()
+      expect(await store.published('echoes')).toEqual(['attempt 2'])
+    })
+
+    test('app.publish from unrelated code while an asynchronous apply is running waits and succeeds', async () => {
+      const store = await engine.store()
+      const app = store.app()
+      let running = false
+      let release: () => void = () => undefined
+      app.consume(one, 'g', async () => {
+        running = true
+        await new Promise<void>((resolve) => {
+          release = resolve
+        })
+      })
+      await app.publish(one, { id: '0', account: 'a' })
+      await app.start()
+      await until(() => running, 'the handler')
+      let settled = false
+      const publishing = app.publish(echoes, { of: 'from outside' }).finally(() => {
+        settled = true
+      })
+      await sleep(50)
+      expect(settled).toBe(false)
+      release()
+      expect((await publishing).status).toBe('accepted')
+    })
+
+    test('what a handler left running may publish once the transaction is over', async () => {
+      const store = await engine.store()
+      const app = store.app()
+      let later: Promise<unknown> | undefined
+      app.consume(one, 'g', async () => {
+        later = (async () => {
+          await sleep(60)
+          return app.publish(echoes, { of: 'afterwards' })
+        })()
+        await sleep(1)
+      })
+      await app.publish(one, { id: '0', account: 'a' })
+      await app.start()
+      await app.idle()
+      expect(await later).toMatchObject({ status: 'accepted' })
+    })
+  })
+
+  describe('transactionTimeoutMs', () => {
+    test('a handler that never ends is rolled back, its tx revoked, its signal aborted, and the attempt counts', async () => {
+      const store = await engine.store()
+      const app = store.app()
+      const attempts: number[] = []
+      const signals: AbortSignal[] = []
+      let stuck: EngineTx | undefined
+      app.consume(one, {
+        group: 'g',
+        transactionTimeoutMs: 400,
+        maxAttempts: 1,
+        apply: async ({ id }, { tx, attempt, signal }) => {
+          await store.write(tx, 'insert into effect values (?, 1)', id)
+          if (id !== '1') return
+          attempts.push(attempt)
+          signals.push(signal)
+          stuck = tx
+          await new Promise(() => undefined)
+        },
+      })
+      await app.publishMany(one, many(some(3, 3)))
+      await app.start()
+      await app.idle()
+      expect(await store.effects()).toEqual(['0', '2'])
+      expect(attempts).toEqual([1])
+      expect(signals[0]?.aborted).toBe(true)
+      const late = async () => store.write(stuck!, "insert into effect values ('late', 1)")
+      expect(await rejection(late())).toMatchObject({ code: 'TX_CLOSED' })
+      expect(await app.attention.list()).toMatchObject([
+        { envelope: { id: '1' }, attempts: 1, errorMessage: expect.stringContaining('transactionTimeoutMs (400 ms)') },
+      ])
+    })
   })
 })

@@ -1,12 +1,13 @@
 /** Looks until `condition` holds; fails with `what` after `boundMs`. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
-  what: string | (() => string),
+  what: string | (() => string | Promise<string>),
   boundMs = 5_000,
 ): Promise<void> {
   const end = performance.now() + boundMs
   while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`waited ${boundMs} ms in vain: ${typeof what === 'string' ? what : what()}`)
+    if (performance.now() > end)
+      throw new Error(`waited ${boundMs} ms in vain: ${typeof what === 'string' ? what : await what()}`)
     await sleep(3)
   }
 }
