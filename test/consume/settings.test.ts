@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { checkConsumeOptions } from '../../src/consume/settings.ts'
 import type { ConsumeOptions } from '../../src/index.ts'
 import { isOnefoldError, RetryLater, topic } from '../../src/index.ts'
-import { TemporaryFile } from '../support/temporary.ts'
+import { describeOnEngines } from '../support/engines.ts'
 import { rejection } from '../support/until.ts'
 
 const nothing = (): void => undefined
@@ -102,9 +102,9 @@ describe('options of a consumer', () => {
   })
 })
 
-describe('consume and start', () => {
-  test('a group is consumed once per topic in an app; another topic or group is fine', () => {
-    const app = new TemporaryFile('').app()
+describeOnEngines('consume and start', (engine) => {
+  test('a group is consumed once per topic in an app; another topic or group is fine', async () => {
+    const app = (await engine.store('')).app()
     app.consume(steps, 'g', nothing)
     app.consume(steps, 'h', nothing)
     app.consume(topic('others'), 'g', nothing)
@@ -113,21 +113,21 @@ describe('consume and start', () => {
   })
 
   test('consume after start is refused; start twice too', async () => {
-    const app = new TemporaryFile('').app()
+    const app = (await engine.store('')).app()
     await app.start()
     expect(refusal(() => app.consume(steps, 'g', nothing))).toMatchObject({ code: 'APP_STARTED' })
     expect(await rejection(app.start())).toMatchObject({ code: 'APP_STARTED' })
   })
 
   test('start({ groups }) names a group that nobody declared, and the app can still be started', async () => {
-    const app = new TemporaryFile('').app()
+    const app = (await engine.store('')).app()
     app.consume(steps, 'g', nothing)
     expect(await rejection(app.start({ groups: ['h'] }))).toMatchObject({ code: 'OPTION_INVALID', details: { option: 'groups' } })
     await app.start({ groups: ['g'] })
   })
 
   test('pause and resume name a group that was not started', async () => {
-    const app = new TemporaryFile('').app()
+    const app = (await engine.store('')).app()
     app.consume(steps, 'g', nothing)
     await app.start()
     expect(refusal(() => app.pause('h'))).toMatchObject({ option: 'group' })

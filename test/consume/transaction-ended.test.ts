@@ -231,3 +231,29 @@ test('partitions that share a commit: the one whose message ends it costs the ot
   expect(new Set(effects).size).toBe(5 * 39)
   expect(file.column("select id from onefold_message where topic = 'echoes' order by id")).toEqual(effects.toSorted())
 })
+
+test('applyBatch whose SQL ends the transaction: one by one, the guilty alone is blamed', async () => {
+  const file = new TemporaryFile(
+    "create table effect (id text, value integer); create table taken (n text primary key); insert into taken values ('x')",
+  )
+  const app = file.app()
+  const steps = topic<{ id: string }>('steps', { partitions: 1, id: (step) => step.id })
+  app.consume(steps, {
+    group: 'g',
+    maxAttempts: 1,
+    applyBatch: (items, { tx }) => {
+      for (const item of items) {
+        tx.run('insert into effect values (?, 1)', item.data.id)
+        if (item.data.id === 'b1') tx.run("insert or rollback into taken values ('x')")
+      }
+    },
+  })
+  await app.publishMany(
+    steps,
+    ['a1', 'b1', 'c1'].map((id) => ({ data: { id } })),
+  )
+  await app.start()
+  await app.idle()
+  expect(file.effects()).toEqual(['a1', 'c1'])
+  expect((await app.attention.list()).map((each) => each.envelope.id)).toEqual(['b1'])
+})

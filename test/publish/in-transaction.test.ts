@@ -271,7 +271,7 @@ test('a better-sqlite3 handle opened by a relative name is recognised', async ()
 
 test("a consumer in another process wakes up after the user's own COMMIT", async () => {
   const file = new TemporaryFile()
-  const config: AppProcessConfig = { file: file.path, partitions: 2 }
+  const config: AppProcessConfig = { at: { engine: 'sqlite', file: file.path }, partitions: 2 }
   const worker = new Worker(appProcess, config)
   await worker.until('started')
   const app = file.app()

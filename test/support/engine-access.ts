@@ -20,7 +20,7 @@ export interface EngineTx {
 }
 
 /** What a handler gets beside its message; named because `handler` hides from the compiler where it is handed to. */
-export type Context = Omit<ApplyContext<EngineTx, unknown>, 'calls'>
+export type Context<C = unknown> = Omit<ApplyContext<EngineTx, unknown>, 'calls'> & { readonly calls: C }
 
 export type Row = Record<string, unknown>
 
