@@ -27,7 +27,8 @@ test('a handler that yields a promise goes on when it is settled, and gets what 
     } catch (error) {
       said.push((error as Error).message)
     }
-    yield Promise.reject(new Error(yield Promise.resolve('for good')))
+    const last: string = yield Promise.resolve('for good')
+    yield Promise.reject(new Error(last))
   })('answer')
   expect(said).toEqual([])
   expect((await rejection(answer as Promise<void>)).message).toBe('for good')
