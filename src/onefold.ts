@@ -9,7 +9,7 @@ import { InDatabaseBroker } from './broker/in-database/in-database-broker.ts'
 import type { Calls, ConsumeOptions, PublishInside } from './consume/consume-options.ts'
 import { Consumer } from './consume/consumer.ts'
 import type { ConsumerContext } from './consume/consumer-context.ts'
-import { checkConsumeOptions, whole } from './consume/settings.ts'
+import { checkConsumeOptions } from './consume/settings.ts'
 import { SuspectLock } from './consume/suspect-lock.ts'
 import type { Database, DedupWindow } from './database/database.ts'
 import type { EraseOptions, EraseResult } from './erase/eraser.ts'
@@ -34,6 +34,7 @@ import type { ScheduleOptions } from './schedule/schedule-options.ts'
 import { Scheduler } from './schedule/scheduler.ts'
 import type { AnyTopic, Topic } from './topic.ts'
 import { checkName } from './topic.ts'
+import { whole } from './whole-number.ts'
 
 const maintenanceEveryMs = 250
 

@@ -19,6 +19,10 @@ export function partitionOf(keyOrId: string, partitions: number): number {
   return (hash as number) % partitions
 }
 
+/** Where a message of a topic goes: its key decides, and its id where it has none. */
+export const partitionOfEnvelope = (envelope: { key?: string | undefined; id: string }, partitions: number): number =>
+  partitions === 1 ? 0 : partitionOf(envelope.key ?? envelope.id, partitions)
+
 /**
  * The hash of a text whose character codes are its bytes: ASCII as it stands, any other text as UTF-8 read as Latin-1.
  * Undefined when a code is above `highest`. One pass for the usual key, without making bytes of it first.

@@ -61,7 +61,7 @@ export class ApplyStrategy implements Strategy {
           this.#context,
           state,
           (session) => this.#transaction(session, state, rest, { together }),
-          { nested: rest.length > fewMessages },
+          { nested: rest.length > fewMessages, handsOutTx: true },
         )
         this.#adopt(state, tally)
         rest = rest.slice(tally.done)
@@ -112,9 +112,7 @@ export class ApplyStrategy implements Strategy {
         this.#context,
         state,
         (session) => this.#transaction(session, state, [item], { together: false, mark }),
-        {
-          alone: true,
-        },
+        { alone: true, handsOutTx: true },
       )
       this.#adopt(state, tally)
     } catch (error) {
@@ -150,7 +148,7 @@ export class ApplyStrategy implements Strategy {
   ): Promise<Tally> {
     const { runtime, claims } = this.#context
     const startedMs = runtime.monotonicMs()
-    const late = (): boolean => runtime.monotonicMs() - startedMs > commitAfterMs
+    const late = (): boolean => session.full === true || runtime.monotonicMs() - startedMs > commitAfterMs
     const total = emptyTally()
     const size = claims ? claimSlice : items.length
     while (total.done < items.length && (total.done === 0 || !late())) {

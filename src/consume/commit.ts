@@ -1,4 +1,4 @@
-import type { Session } from '../database/database.ts'
+import type { Session, WriteOptions } from '../database/database.ts'
 import { isOnefoldError } from '../errors.ts'
 import type { Awaitable } from '../message.ts'
 import type { ConsumerContext, PartitionState } from './consumer-context.ts'
@@ -19,7 +19,7 @@ export async function commitUnderLease<R>(
   context: ConsumerContext,
   state: PartitionState,
   work: (session: Session<unknown>) => Awaitable<R>,
-  options: { readonly alone?: boolean; readonly nested?: boolean } = {},
+  options: Pick<WriteOptions, 'alone' | 'nested' | 'handsOutTx'> = {},
 ): Promise<R> {
   const { database, runtime, subscription } = context
   const what = `consume ${subscription.topic}/${subscription.group}`
@@ -37,7 +37,7 @@ export async function commitUnderLease<R>(
           if (mayHaveCommitted) state.held = new Set(await session.parked.heldLanes(subscription, state.partition))
           return work(session)
         },
-        { what, alone: options.alone ?? false, nested: options.nested ?? false },
+        { what, ...options },
       )
     } catch (error) {
       if (error instanceof PublishRefused) throw error

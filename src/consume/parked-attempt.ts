@@ -82,7 +82,7 @@ export class ParkedAttempt {
     const { row, item, attempts } = turn
     let failure: { readonly error: unknown; readonly step: ParkStep } | undefined
     try {
-      await commitUnderLease(this.#context, state, async (session) => {
+      const work = async (session: Session<unknown>): Promise<void> => {
         failure = undefined
         let applied = 0
         await options.record?.(session)
@@ -106,7 +106,8 @@ export class ParkedAttempt {
         }
         await session.checkpoints.advance(subscription, state.partition, { applied, suppressed: 0 })
         await this.#end(session, state, turn)
-      })
+      }
+      await commitUnderLease(this.#context, state, work, { handsOutTx: true })
     } catch (error) {
       if (!isBlamed(error)) throw error
       await this.fail(state, turn, error, options)

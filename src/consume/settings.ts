@@ -1,6 +1,7 @@
 import type { AnyCall } from '../call.ts'
 import { optionInvalid } from '../errors.ts'
 import { checkName } from '../topic.ts'
+import { whole } from '../whole-number.ts'
 import type { AttemptSettings } from './attempts.ts'
 import type { ConsumeOptions, Semantics } from './consume-options.ts'
 
@@ -90,11 +91,4 @@ function concurrencyOf(options: ConsumeOptions<unknown, unknown>, calls: number)
       'left out where no calls are declared: one transaction runs at a time',
     )
   return options.concurrency
-}
-
-export function whole(option: string, value: number | undefined, standard: number, min: number, max: number): number {
-  if (value === undefined) return standard
-  if (!Number.isSafeInteger(value) || value < min || value > max)
-    throw optionInvalid(option, value, `a whole number from ${min} to ${max}`)
-  return value
 }

@@ -92,6 +92,8 @@ export interface Session<Tx> extends Stores {
   openTx(): { readonly tx: Tx; close(): void }
   /** All or nothing for `work`, inside the transaction. @throws `TRANSACTION_ENDED` when user SQL ended the transaction. */
   savepoint<R>(work: () => Awaitable<R>): Awaitable<R>
+  /** True: this transaction has as many savepoints as are good for the database; what is done should be committed before more is. */
+  readonly full?: boolean
 }
 
 export interface WriteOptions {
@@ -102,6 +104,8 @@ export interface WriteOptions {
    * until it ends. When such work fails, its neighbours in the same commit run again.
    */
   readonly nested?: boolean
+  /** `openTx` will be called: where the user's client has transactions of its own, it is to be one of those. */
+  readonly handsOutTx?: boolean
   /** Stops waiting for the lock; work that has begun is not interrupted. */
   readonly signal?: AbortSignal | undefined
   /** What is being written, for the error when the wait for the lock ends: 'publish', 'apply payments/ledger'. */
@@ -120,11 +124,18 @@ export interface MaintenanceOptions {
   readonly report?: (event: AppEvent) => void
 }
 
+export interface DatabaseOpenOptions {
+  readonly runtime: Runtime
+  readonly dedupWindow: DedupWindow
+  /** True: offsets of the log are stored elsewhere, so each must be on disk before it is handed out. */
+  readonly offsetsLeave?: boolean
+}
+
 /** Where effects commit. Constructors touch nothing; `open` refuses what cannot keep the promise. */
 export interface Database<Tx> {
   readonly card: DatabaseCard
   readonly changes: Changes
-  open(options: { runtime: Runtime; dedupWindow: DedupWindow }): Promise<void>
+  open(options: DatabaseOpenOptions): Promise<void>
   close(): Promise<void>
   /**
    * Runs `work` in a transaction and resolves after COMMIT. Work of several callers may share one commit; each is all or

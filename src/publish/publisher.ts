@@ -135,7 +135,7 @@ export class Publisher<Tx> {
           handle.close()
         }
       },
-      { alone: true, what: 'transaction' },
+      { alone: true, handsOutTx: true, what: 'transaction' },
     )
   }
 

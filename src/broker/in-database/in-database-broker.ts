@@ -63,7 +63,7 @@ export class InDatabaseBroker implements Broker {
 
   async open(runtime: Runtime): Promise<void> {
     this.#runtime = runtime
-    if (this.#shared === undefined) await this.database.open({ runtime, dedupWindow: ownWindow })
+    if (this.#shared === undefined) await this.database.open({ runtime, dedupWindow: ownWindow, offsetsLeave: true })
     this.#wakeups ??= new Wakeups(this.database.changes)
   }
 

@@ -1,6 +1,6 @@
 import { OnefoldError } from '../../errors.ts'
 import type { Delivery, Envelope } from '../../message.ts'
-import { partitionOf } from '../../partition-of.ts'
+import { partitionOfEnvelope } from '../../partition-of.ts'
 import type { AppendStatus, LogStore, TopicRecord } from '../database.ts'
 import type { SqlValue } from './connection.ts'
 import type { EnvelopeRow } from './envelope-row.ts'
@@ -17,10 +17,6 @@ const readMessages = `select position, ${envelopeSelect} from {p}log where posit
 const firstRows = 4
 const mostRows = 128
 const insertMessage = `insert into {p}log (position, ${envelopeColumns})`
-
-/** Where a message of a topic goes: its key decides, and its id where it has none. */
-export const partitionOfEnvelope = (envelope: { key?: string | undefined; id: string }, partitions: number): number =>
-  partitions === 1 ? 0 : partitionOf(envelope.key ?? envelope.id, partitions)
 
 export class SqliteLogStore implements LogStore {
   readonly #statements: Statements

@@ -2,6 +2,7 @@ import { OnefoldError } from '../../errors.ts'
 import type { AnyTopic } from '../../topic.ts'
 import { topicLimits } from '../../topic.ts'
 import type { TopicRecord, TopicStore } from '../database.ts'
+import { checkRaised, checkUnchanged, keyedOf, noSuchTopic, topicBusy } from '../topic-rules.ts'
 import { maxPartitionNumber } from './schema.ts'
 import type { Statements } from './statements.ts'
 
@@ -45,7 +46,7 @@ export class SqliteTopicStore implements TopicStore {
     const partitions = topic.settings.partitions ?? topicLimits.defaultPartitions
     const { lastInsertRowid } = this.#statements
       .sql('insert into {p}topic (name, partitions, keyed, id_reuse, retention_ms) values (?, ?, ?, ?, ?)')
-      .run(topic.name, partitions, keyedOf(topic), topic.settings.idReuse ?? 'error', topic.settings.retentionMs)
+      .run(topic.name, partitions, nullableFlag(keyedOf(topic)), topic.settings.idReuse ?? 'error', topic.settings.retentionMs)
     this.#addPartitions(lastInsertRowid, 0, partitions)
     return this.#read(topic.name) as SqliteTopicRecord
   }
@@ -56,7 +57,7 @@ export class SqliteTopicStore implements TopicStore {
       .sql(
         'update {p}topic set keyed = coalesce(keyed, ?1), retention_ms = ?2 where topic = ?3 and (keyed is null or retention_ms <> ?2)',
       )
-      .run(keyedOf(topic), topic.settings.retentionMs, known.topic).changes
+      .run(nullableFlag(keyedOf(topic)), topic.settings.retentionMs, known.topic).changes
     return changed === 0 ? known : (this.#read(topic.name) as SqliteTopicRecord)
   }
 
@@ -75,29 +76,11 @@ export class SqliteTopicStore implements TopicStore {
 
   change(name: string, change: { partitions?: number; keyed?: boolean; idReuse?: 'error' | 'ignore' }): SqliteTopicRecord {
     const record = this.get(name)
-    if (record === undefined)
-      throw new OnefoldError('NOT_FOUND', `there is no topic ${name} in this database.`, { details: { topic: name } })
+    if (record === undefined) throw noSuchTopic(name)
     const busy = this.#undrained(record)
-    if (busy !== undefined) {
-      throw new OnefoldError(
-        'NOT_POSSIBLE',
-        `topic ${name} cannot change while ${busy}: order and identity of what is under way rest on it. Stop its consumers once they have caught up, then repeat.`,
-        {
-          retry: 'later',
-          details: { topic: name },
-        },
-      )
-    }
+    if (busy !== undefined) throw topicBusy(name, busy)
     const partitions = change.partitions ?? record.partitions
-    if (partitions < record.partitions || partitions > topicLimits.maxPartitions) {
-      throw new OnefoldError(
-        'OPTION_INVALID',
-        `partitions is ${partitions}; it can only be raised: from ${record.partitions} to at most ${topicLimits.maxPartitions}.`,
-        {
-          details: { option: 'partitions' },
-        },
-      )
-    }
+    checkRaised(record, partitions)
     this.#addPartitions(record.topic, record.partitions, partitions)
     this.#statements
       .sql('update {p}topic set partitions = ?, keyed = ?, id_reuse = ? where topic = ?')
@@ -161,27 +144,4 @@ export class SqliteTopicStore implements TopicStore {
   }
 }
 
-function checkUnchanged(topic: AnyTopic, known: TopicRecord): void {
-  const { partitions, idReuse } = topic.settings
-  if (partitions !== undefined && partitions !== known.partitions)
-    refuse(topic.name, 'partitions', known.partitions, partitions, `--partitions ${partitions}`)
-  const keyed = topic.key !== undefined
-  if (known.keyed !== undefined && keyed !== known.keyed)
-    refuse(topic.name, 'key', known.keyed ? 'set' : 'absent', keyed ? 'set' : 'absent', `--keyed ${keyed ? 'yes' : 'no'}`)
-  if (idReuse !== undefined && idReuse !== known.idReuse)
-    refuse(topic.name, 'idReuse', known.idReuse, idReuse, `--id-reuse ${idReuse}`)
-}
-
-/** A tool that gives no key does not know whether the topic has one. */
-const keyedOf = (topic: AnyTopic): number | null =>
-  nullableFlag(topic.key !== undefined ? true : topic.adopt === true ? undefined : false)
-
 const nullableFlag = (flag: boolean | undefined): number | null => (flag === undefined ? null : flag ? 1 : 0)
-
-function refuse(topic: string, option: string, was: string | number, is: string | number, flags: string): never {
-  throw new OnefoldError(
-    'TOPIC_CHANGED',
-    `topic ${topic}: ${option} is fixed in the database as ${was}, but the program says ${is}. Put it back, or once the consumers have caught up and stopped: onefold topic change ${topic} ${flags}`,
-    { details: { topic, option, was, is, command: `onefold topic change ${topic} ${flags}` } },
-  )
-}
