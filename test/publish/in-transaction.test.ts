@@ -6,6 +6,8 @@ import { onefold, topic } from '../../src/index.ts'
 import type { AppProcessConfig } from '../support/app-process.ts'
 import { appProcess } from '../support/app-process.ts'
 import { BetterSqlite } from '../support/better-sqlite3.ts'
+import type { Context, Store } from '../support/engines.ts'
+import { describeOnEngines, handler } from '../support/engines.ts'
 import { stopAfterwards, TemporaryFile } from '../support/temporary.ts'
 import { Worker } from '../support/torture-process.ts'
 import { rejection, until } from '../support/until.ts'
@@ -14,54 +16,94 @@ const steps = topic<{ id: string; key: string }>('steps', { partitions: 2, id: (
 const step = (id: string) => ({ id, key: 'k' })
 const published = (file: TemporaryFile) => file.column('select id from onefold_log order by id')
 
-describe('app.transaction', () => {
+describeOnEngines('app.transaction', (engine) => {
+  const published = async (store: Store) => (await store.published('steps')).toSorted()
+
   test('rows and messages commit together; the receipt is staged', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
+    const store = await engine.store()
+    const app = store.app()
     const answer = await app.transaction(async ({ tx, publish }) => {
-      tx.run("insert into effect values ('mine', 1)")
+      await store.write(tx, "insert into effect values ('mine', 1)")
       publish(steps, step('a'))
       const receipt = await app.publish(steps, step('b'), { tx })
-      expect(published(file)).toEqual([])
+      expect(await published(store)).toEqual([])
       return receipt
     })
     expect(answer).toEqual({ status: 'staged', id: 'b', source: 'steps' })
-    expect(published(file)).toEqual(['a', 'b'])
-    expect(file.effects()).toEqual(['mine'])
+    expect(await published(store)).toEqual(['a', 'b'])
+    expect(await store.effects()).toEqual(['mine'])
     expect((await app.publish(steps, step('a'))).status).toBe('duplicate')
   })
 
   test('thrown out of it: nothing is written, nothing published, no identity taken, and the error comes out as it was', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
+    const store = await engine.store()
+    const app = store.app()
     const own = new Error('my own')
     await expect(
       app.transaction(async ({ tx, publish }) => {
-        tx.run("insert into effect values ('mine', 1)")
+        await store.write(tx, "insert into effect values ('mine', 1)")
         publish(steps, step('a'))
         await app.publish(steps, step('b'), { tx })
         throw own
       }),
     ).rejects.toBe(own)
-    expect([file.effects(), published(file)]).toEqual([[], []])
+    expect([await store.effects(), await published(store)]).toEqual([[], []])
     expect((await app.publish(steps, step('a'))).status).toBe('accepted')
     expect((await app.publish(steps, step('b'))).status).toBe('accepted')
   })
 
   test('what publish refuses undoes all of it', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
+    const store = await engine.store()
+    const app = store.app()
     await app.publish(steps, step('a'))
     const error = await rejection(
-      app.transaction(({ tx, publish }) => {
-        tx.run("insert into effect values ('mine', 1)")
-        publish(steps, { id: 'a', key: 'other' })
-      }),
+      app.transaction(
+        handler(function* ({ tx, publish }: Pick<Context, 'tx' | 'publish'>) {
+          yield store.write(tx, "insert into effect values ('mine', 1)")
+          publish(steps, { id: 'a', key: 'other' })
+        }),
+      ),
     )
     expect(error).toMatchObject({ code: 'ID_REUSED' })
-    expect(file.effects()).toEqual([])
+    expect(await store.effects()).toEqual([])
   })
 
+  test('tx and publish are closed afterwards: TX_CLOSED, and nothing is written', async () => {
+    const store = await engine.store()
+    const app = store.app()
+    const kept = await app.transaction((context) => context)
+    const late = async () => store.write(kept.tx, "insert into effect values ('late', 1)")
+    expect(await rejection(late())).toMatchObject({ code: 'TX_CLOSED' })
+    expect(() => kept.publish(steps, step('late'))).toThrow(/after its transaction had ended/)
+    expect(await rejection(app.publish(steps, step('late'), { tx: kept.tx }))).toMatchObject({ code: 'TX_CLOSED' })
+    await app.publish(steps, step('a'))
+    expect([await store.effects(), await published(store)]).toEqual([[], ['a']])
+  })
+
+  test('refused at its commit by a deferred constraint: run once, and nothing of it is written or published', async () => {
+    const store = await engine.store(
+      'create table effect (id text, value integer); create table p (id integer primary key); create table c (p integer references p deferrable initially deferred)',
+    )
+    const app = store.app()
+    let runs = 0
+    const error = await rejection(
+      app.transaction(
+        handler(function* ({ tx, publish }: Pick<Context, 'tx' | 'publish'>) {
+          runs++
+          yield store.write(tx, "insert into effect values ('mine', 1)")
+          yield store.write(tx, 'insert into c values (9)')
+          publish(steps, step('a'))
+        }),
+      ),
+    )
+    expect(error).toMatchObject({ code: 'COMMIT_REFUSED', outcome: 'not-applied' })
+    expect(runs).toBe(1)
+    expect([await store.effects(), await published(store)]).toEqual([[], []])
+    expect((await app.publish(steps, step('a'))).status).toBe('accepted')
+  })
+})
+
+describe('app.transaction on SQLite', () => {
   test('it is never run twice, though a neighbour breaks the shared transaction or the commit is refused', async () => {
     const file = new TemporaryFile(
       "create table effect (id text, value integer); create table taken (n text primary key); insert into taken values ('x'); create table p (id integer primary key); create table c (p references p deferrable initially deferred)",
@@ -101,17 +143,6 @@ describe('app.transaction', () => {
     expect(error).toMatchObject({ code: 'TRANSACTION_ENDED' })
     expect(published(file)).toEqual([])
     for (const id of ['a', 'b', 'c']) expect((await app.publish(steps, step(id))).status).toBe('accepted')
-  })
-
-  test('tx and publish are closed afterwards: TX_CLOSED, and nothing is written', async () => {
-    const file = new TemporaryFile()
-    const app = file.app()
-    const kept = await app.transaction((context) => context)
-    expect(() => kept.tx.run("insert into effect values ('late', 1)")).toThrow(/tx was used after/)
-    expect(() => kept.publish(steps, step('late'))).toThrow(/after its transaction had ended/)
-    expect(await rejection(app.publish(steps, step('late'), { tx: kept.tx }))).toMatchObject({ code: 'TX_CLOSED' })
-    await app.publish(steps, step('a'))
-    expect([file.effects(), published(file)]).toEqual([[], ['a']])
   })
 })
 

@@ -1,17 +1,29 @@
 /**
- * A process of its own that acts on the attention list of a file, or consumes it with a call that never ends. Started as
+ * A process of its own that acts on the attention list of a database, or consumes it with a call that never ends. Started as
  * `node attention-process.ts '<config as JSON>'`; says on stdout, a line each, how far it is. An actor acts once a line comes on
  * its stdin, so that several can be let go together.
  */
 import { once } from 'node:events'
-import { sqlite } from '../../src/database/sqlite/index.ts'
 import type { Settlement } from '../../src/index.ts'
 import { call, onefold, topic } from '../../src/index.ts'
+import type { EngineConfig } from './engine-access.ts'
+import { openEngine } from './engine-access.ts'
 
 export type AttentionProcessConfig =
-  | { readonly file: string; readonly work: 'settle'; readonly id: string; readonly settlement: Settlement; readonly by: string }
-  | { readonly file: string; readonly work: 'redrive-all' | 'redrive-each'; readonly ids: readonly string[]; readonly by: string }
-  | { readonly file: string; readonly work: 'hang' }
+  | {
+      readonly at: EngineConfig
+      readonly work: 'settle'
+      readonly id: string
+      readonly settlement: Settlement
+      readonly by: string
+    }
+  | {
+      readonly at: EngineConfig
+      readonly work: 'redrive-all' | 'redrive-each'
+      readonly ids: readonly string[]
+      readonly by: string
+    }
+  | { readonly at: EngineConfig; readonly work: 'hang' }
 
 export interface Order {
   readonly id: string
@@ -24,7 +36,8 @@ export const orders = topic<Order>('orders', { partitions: 1, id: (order) => ord
 export const attentionProcess = new URL(import.meta.url).pathname
 
 async function main(config: AttentionProcessConfig): Promise<void> {
-  const app = onefold({ database: sqlite(config.file), leaseMs: 300 })
+  const engine = await openEngine(config.at)
+  const app = onefold({ database: engine.database(), leaseMs: 300 })
   if (config.work === 'hang') {
     app.consume(orders, {
       group: 'ship',

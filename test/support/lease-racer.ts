@@ -2,14 +2,16 @@
  * Takes leases by force, commits under them and lets go, against another process that does the same. Started as
  * `node lease-racer.ts '<config as JSON>'`.
  */
-import { SqliteDatabase } from '../../src/database/sqlite/sqlite-database.ts'
 import { isOnefoldError } from '../../src/index.ts'
 import { Ownership } from '../../src/ownership/ownership.ts'
 import { nodeRuntime } from '../../src/runtime/node-runtime.ts'
+import type { EngineConfig } from './engine-access.ts'
+import { openEngine } from './engine-access.ts'
 
-const { file, rounds } = JSON.parse(process.argv[2] ?? '{}') as { file: string; rounds: number }
+const { at, rounds } = JSON.parse(process.argv[2] ?? '{}') as { at: EngineConfig; rounds: number }
 const runtime = nodeRuntime()
-const database = new SqliteDatabase(file)
+const engine = await openEngine(at)
+const database = engine.database()
 await database.open({ runtime, dedupWindow: { ms: 3_600_000, maxIds: 1_000 } })
 const ownership = new Ownership(database as never, runtime, 10_000)
 await ownership.start()
@@ -20,7 +22,7 @@ for (let round = 0; round < rounds; round++) {
     database.write(
       async (session) => {
         if (guarded) await session.ownership.guard(lease)
-        session.openTx().tx.run(`insert into ${table} values (?, ?, ?)`, lease.name, lease.epoch, process.pid)
+        await engine.write(session.openTx().tx, `insert into ${table} values (?, ?, ?)`, lease.name, lease.epoch, process.pid)
       },
       { what: 'race' },
     )
@@ -35,4 +37,5 @@ for (let round = 0; round < rounds; round++) {
 }
 await ownership.stop()
 await database.close()
+await engine.close()
 console.log('done')

@@ -3,13 +3,14 @@
  * `node schedule-process.ts '<config as JSON>'`; kills itself at the named point, or stops when its stdin ends.
  */
 import { once } from 'node:events'
-import { sqlite } from '../../src/database/sqlite/index.ts'
 import { onefold, topic } from '../../src/index.ts'
 import type { Point } from '../../src/points.ts'
+import type { EngineConfig } from './engine-access.ts'
+import { openEngine } from './engine-access.ts'
 import { hurriedRuntime } from './hurried-runtime.ts'
 
 export interface ScheduleProcessConfig {
-  readonly file: string
+  readonly at: EngineConfig
   readonly originMs: number
   readonly speed: number
   /** Another schedule, so that this process has a lease of its own and races for the common one. */
@@ -21,7 +22,7 @@ export const scheduleProcess = new URL(import.meta.url).pathname
 export const seconds = topic<{ for: number }>('seconds', { partitions: 1 })
 export const delayed = topic<{ dueMs: number }>('delayed', { partitions: 2 })
 
-async function main({ file, originMs, speed, own, kill }: ScheduleProcessConfig): Promise<void> {
+async function main({ at, originMs, speed, own, kill }: ScheduleProcessConfig): Promise<void> {
   let passes = 0
   const runtime = {
     ...hurriedRuntime(originMs, speed),
@@ -29,16 +30,17 @@ async function main({ file, originMs, speed, own, kill }: ScheduleProcessConfig)
       if (point === kill?.point && ++passes === kill.pass) process.kill(process.pid, 'SIGKILL')
     },
   }
-  const app = onefold({ database: sqlite(file), runtime })
+  const engine = await openEngine(at)
+  const app = onefold({ database: engine.database(), runtime })
   const data = ({ scheduledFor }: { scheduledFor: Date }) => ({ for: scheduledFor.getTime() })
   app.schedule(seconds, { name: 'second', cron: '* * * * * *', data, missed: 'all', maxMissed: 1_000 })
   app.schedule(topic<number>('own'), { name: own, cron: '@yearly', data: 1 })
-  app.consume(seconds, 'g', ({ for: ms }, { tx, message }) => {
-    tx.run('insert into effect values (?, ?)', message.id, runtime.wallMs() - ms)
-  })
-  app.consume(delayed, 'g', ({ dueMs }, { tx, message }) => {
-    tx.run('insert into effect values (?, ?)', message.id, runtime.wallMs() - dueMs)
-  })
+  app.consume(seconds, 'g', ({ for: ms }, { tx, message }) =>
+    engine.write(tx, 'insert into effect values (?, ?)', message.id, runtime.wallMs() - ms),
+  )
+  app.consume(delayed, 'g', ({ dueMs }, { tx, message }) =>
+    engine.write(tx, 'insert into effect values (?, ?)', message.id, runtime.wallMs() - dueMs),
+  )
   await app.start()
   console.log('started')
   process.stdin.resume()
