@@ -34,7 +34,10 @@ export interface Refused {
 
 type ActStores = Pick<Stores, 'attention' | 'calls'>
 
-/** 'already': somebody had acted, nothing was changed. Refused: nothing was changed either. */
+/**
+ * 'already': somebody had acted, nothing was changed. Refused: nothing was changed either. The transaction has locked the item
+ * (`AttentionStore.lock`): what decides stays as it is until COMMIT.
+ */
 export async function actOn(
   stores: ActStores,
   id: string,

@@ -92,6 +92,11 @@ export interface AttentionRevision {
 }
 
 export interface AttentionStore {
+  /**
+   * Holds up the owners of the items' partitions, and others who act on them, until the transaction ends. Comes first in it: what
+   * was read before may have changed meanwhile. Items that are not there are left out.
+   */
+  lock(ids: readonly string[]): Awaitable<void>
   list(filter: AttentionFilter): Awaitable<readonly AttentionItem[]>
   /** Ids of all that match, oldest first; without `limit` there is no bound. */
   ids(filter: AttentionFilter): Awaitable<readonly string[]>

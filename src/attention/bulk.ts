@@ -101,6 +101,7 @@ export async function actOnAll(
     const chunk = ids.slice(from, from + chunkItems)
     const results = await database.write(
       async (session) => {
+        await session.attention.lock(chunk)
         const each: { readonly id: string; readonly result: Awaited<ReturnType<typeof actOn>> }[] = []
         for (const id of chunk) each.push({ id, result: await actOn(session, id, act, runtime) })
         return each

@@ -128,7 +128,13 @@ export class DatabaseAttention implements Attention {
   async #act(id: string, act: Act): Promise<boolean> {
     const { database, runtime } = this.#context
     await this.#openedOutside()
-    const result = await database.write((session) => actOn(session, id, act, runtime), { what: `${act.action} ${id}` })
+    const result = await database.write(
+      async (session) => {
+        await session.attention.lock([id])
+        return await actOn(session, id, act, runtime)
+      },
+      { what: `${act.action} ${id}` },
+    )
     if (result === 'done') return true
     if (result === 'already') return false
     if (result === 'not-found') throw notFound(id)

@@ -202,7 +202,8 @@ export class ApplyStrategy implements Strategy {
     }
     if (this.#defers?.(item) === true) {
       const dueMs = this.#context.runtime.wallMs()
-      tally.parked.push({ envelope: item.envelope, state: 'waiting', attempts: 0, crashes: 0, dueMs, lane: item.lane })
+      const { envelope, lane, delivery } = item
+      tally.parked.push({ envelope, state: 'waiting', attempts: 0, crashes: 0, dueMs, lane, offset: delivery.offset })
       if (item.lane !== undefined) tally.held = (tally.held ?? new Set(state.held)).add(item.lane)
       return
     }
@@ -281,8 +282,9 @@ export class ApplyStrategy implements Strategy {
 
   /** At once, behind nothing, and whatever `onExhausted` says: what follows in its lane waits until a person has decided. */
   #holdLate(tally: Tally, state: PartitionState, item: Item, error: OnefoldError): void {
-    const { envelope, lane } = item
-    tally.parked.push({ envelope, state: 'attention', attempts: 0, crashes: 0, dueMs: 0, reason: lateMessage(error), lane })
+    const { envelope, lane, delivery } = item
+    const reason = lateMessage(error)
+    tally.parked.push({ envelope, state: 'attention', attempts: 0, crashes: 0, dueMs: 0, reason, lane, offset: delivery.offset })
     if (lane !== undefined) tally.held = (tally.held ?? new Set(state.held)).add(lane)
     tally.failures.push({ item, error, attempts: 0, state: 'attention' })
   }

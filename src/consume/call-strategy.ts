@@ -187,11 +187,9 @@ export class CallStrategy implements Strategy, TurnsBeside {
     const { runtime, ownership } = this.#context
     const { item } = turn
     const journal = new CallJournal(this.#context, item)
-    let calling = false
     if (plan.probes.length > 0) {
       const there = await commitUnderLease(this.#context, state, (session) => session.parked.call(turn.row))
       if (!there) return await this.#attempt.gone(state, turn)
-      calling = true
       begin()
       const unknown = await this.#probe(state, turn, plan, journal)
       if (unknown.length > 0) {
@@ -202,7 +200,8 @@ export class CallStrategy implements Strategy, TurnsBeside {
     if (plan.requests.length > 0) {
       const intendedMs = runtime.monotonicMs()
       const there = await commitUnderLease(this.#context, state, async (session) => {
-        if (!calling && !(await session.parked.call(turn.row))) return false
+        // Again, also after a probe: the message may have been erased while it was asked.
+        if (!(await session.parked.call(turn.row))) return false
         await journal.record(session)
         await journal.intend(session, state.lease, plan.requests)
         return true

@@ -123,11 +123,12 @@ export function toParked(
     reason: failed.reason,
     failures,
     lane: laneWhenParked(context, item, failed.state),
+    offset: item.delivery.offset,
   }
 }
 
-export function toBehind(item: Item): NewParked {
-  return { envelope: item.envelope, state: 'behind', attempts: 0, crashes: 0, dueMs: 0, lane: item.lane }
+export function toBehind({ envelope, lane, delivery: { offset } }: Item): NewParked {
+  return { envelope, state: 'behind', attempts: 0, crashes: 0, dueMs: 0, lane, offset }
 }
 
 export function reportFailure(

@@ -33,6 +33,8 @@ export interface NewParked {
   readonly failures?: readonly AttemptRecord[] | undefined
   /** The key it holds up or waits for; undefined when it holds nobody (no key, or topic order 'none'). */
   readonly lane: string | undefined
+  /** Its place, where the broker is a log. */
+  readonly offset?: bigint | undefined
 }
 
 /** What becomes of a parked message whose attempt has failed. */
@@ -56,7 +58,8 @@ export interface FailedTurn {
 export interface ParkedStore {
   /**
    * One that is parked already is left as it is: handed over again, or parked by a COMMIT that answered with an error. The same
-   * identity with other data is another message.
+   * identity with other data is another message. Not parked is what has been erased in this database's log since it was read. One
+   * that is to wait 'behind' others of its lane, and finds none, is due at `nowMs`: a person has taken them away meanwhile.
    */
   park(subscription: Subscription, partition: string, messages: readonly NewParked[], nowMs: number): Awaitable<void>
   /** Due at `nowMs`, oldest first: at most one per lane, always the lane's first. */

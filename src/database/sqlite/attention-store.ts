@@ -58,6 +58,9 @@ export class SqliteAttentionStore implements AttentionStore {
     this.#touched = touched
   }
 
+  /** Nobody else writes while a transaction is open. */
+  lock(): void {}
+
   list(filter: AttentionFilter): AttentionItem[] {
     const { where, values } = matching(filter)
     return this.#statements

@@ -11,8 +11,10 @@ import type {
 import { keptAttempts } from '../../consume/parked-store.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
 import type { Envelope } from '../../message.ts'
+import { erasedType } from '../../message.ts'
 import type { EnvelopeRow } from './envelope-row.ts'
 import { envelopeColumns, envelopeOf, envelopePlaceholders, envelopeSelect, envelopeValues } from './envelope-row.ts'
+import { offsetSpan } from './schema.ts'
 import type { Statements } from './statements.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
@@ -28,7 +30,11 @@ export class SqliteParkedStore implements ParkedStore {
   park(subscription: Subscription, partition: string, messages: readonly NewParked[], nowMs: number): void {
     const number = this.#subscriptions.number(subscription)
     for (const message of messages) {
-      if (this.#isParked(number, message.envelope)) continue
+      if (this.#isParked(number, message.envelope) || this.#isErased(subscription.topic, partition, message)) continue
+      const { lane, state, dueMs } =
+        message.state === 'behind' && (message.lane === undefined || !this.holds(subscription, partition, message.lane))
+          ? { lane: message.lane, state: 'waiting', dueMs: nowMs }
+          : message
       const { lastInsertRowid } = this.#statements
         .sql(
           `insert into {p}parked (subscription, partition, lane, state, due_ms, attempts, crashes, parked_ms, ${envelopeColumns})
@@ -37,9 +43,9 @@ export class SqliteParkedStore implements ParkedStore {
         .run(
           number,
           partition,
-          message.lane ?? null,
-          message.state,
-          message.dueMs,
+          lane ?? null,
+          state,
+          dueMs,
           message.attempts,
           message.crashes,
           nowMs,
@@ -55,6 +61,19 @@ export class SqliteParkedStore implements ParkedStore {
       this.#statements
         .sql('select 1 from {p}parked where subscription = ? and source = ? and id = ? and sequence is ? and data = ?')
         .get(subscription, source, id, sequence ?? null, json) !== undefined
+    )
+  }
+
+  /** Since it was read: what is left in the log has its identity. */
+  #isErased(topic: string, partition: string, { envelope: { source, id }, offset }: NewParked): boolean {
+    if (offset === undefined) return false
+    return (
+      this.#statements
+        .sql(
+          `select 1 from {p}log where position = (select partition * ${offsetSpan} + ?1 from {p}partition join {p}topic t using (topic)
+             where t.name = ?2 and cast(number as text) = ?3) and source = ?4 and id = ?5 and type = '${erasedType}'`,
+        )
+        .get(offset, topic, partition, source, id) !== undefined
     )
   }
 
