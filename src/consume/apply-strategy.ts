@@ -290,8 +290,9 @@ export class ApplyStrategy implements Strategy {
   }
 
   async #parkAll(session: Session<unknown>, state: PartitionState, tally: Tally): Promise<void> {
-    if (tally.parked.length > 0)
-      await session.parked.park(this.#context.subscription, state.partition, tally.parked, this.#context.runtime.wallMs())
+    if (tally.parked.length === 0) return
+    state.parkedMore = true
+    await session.parked.park(this.#context.subscription, state.partition, tally.parked, this.#context.runtime.wallMs())
   }
 
   async #finish(session: Session<unknown>, state: PartitionState, items: readonly Item[], tally: Tally): Promise<Tally> {

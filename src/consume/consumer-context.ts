@@ -44,6 +44,8 @@ export interface PartitionState {
   readonly turnsBeside: boolean
   /** Lanes that a parked message holds up. Only the owner adds to them. */
   held: ReadonlySet<string>
+  /** Something was parked, or may have been, since the loop looked last. A message without a key holds nothing. */
+  parkedMore: boolean
   /** Aborts running handlers: taken over, or stopped without drain. */
   readonly handlers: AbortSignal
   /** Nothing new may begin. */

@@ -75,6 +75,7 @@ export class PartitionLoop {
         partition,
         lease,
         turnsBeside: this.#strategy.beside !== undefined,
+        parkedMore: false,
         held: new Set(await database.read((stores) => stores.parked.heldLanes(subscription, partition))),
         handlers: this.#handlers.signal,
         stopping: end,
@@ -171,7 +172,8 @@ export class PartitionLoop {
       if (from < items.length) await this.#beside(() => this.#strategy.batch(state, from === 0 ? items : items.slice(from)))
     }
     suspects.passed(items.length)
-    if (state.held !== heldBefore || state.held.size > 0 || state.turnsBeside) this.#parkedDirty = true
+    if (state.held !== heldBefore || state.held.size > 0 || state.turnsBeside || state.parkedMore) this.#parkedDirty = true
+    state.parkedMore = false
   }
 
   #alone<R>(work: () => Promise<R>): Promise<R> {

@@ -303,6 +303,7 @@ class Acknowledger {
       if (end === this.#acknowledged) return
       const done = this.#results.slice(this.#acknowledged, end) as Result[]
       const parked = done.flatMap((result) => (result.as === 'parked' ? [result.parked] : []))
+      if (parked.length > 0) this.#state.parkedMore = true
       const offset = this.#items[end - 1]?.delivery.offset
       await commitUnderLease(this.#context, this.#state, async (session) => {
         // A COMMIT that answered with an error may have done it.
