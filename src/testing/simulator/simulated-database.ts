@@ -11,7 +11,7 @@ import { isThenable } from '../../message.ts'
 import type { AnyTopic } from '../../topic.ts'
 import { SimulationEscape } from './escape.ts'
 import type { SqliteWorld } from './sqlite-world.ts'
-import { ProcessConnection, prefix } from './sqlite-world.ts'
+import { ProcessConnection, prefix, ReadingConnection } from './sqlite-world.ts'
 import type { Incarnation, World } from './world.ts'
 import { fine } from './world.ts'
 
@@ -61,6 +61,8 @@ export class SimulatedDatabase implements Database<SqliteTx> {
   readonly #session: SqliteSession
   readonly #reader: SqliteStores
   readonly #listeners = new Set<(topics: ReadonlySet<string> | undefined) => void>()
+  /** Topics of commits of others that this process has not been told of yet. */
+  #unheard: Set<string> | undefined
   #inside = false
 
   constructor(options: SimulatedDatabaseOptions) {
@@ -68,8 +70,8 @@ export class SimulatedDatabase implements Database<SqliteTx> {
     const { world, sqlite, self } = options
     this.#connection = new ProcessConnection(sqlite, self)
     const stores = { prefix, wallMs: () => world.nowMs }
-    this.#session = new SqliteSession(this.#connection, { ...stores, onCommit: (topics) => this.#committed(topics) })
-    this.#reader = new SqliteStores(new ProcessConnection(sqlite, self), stores)
+    this.#session = new SqliteSession(this.#connection, { ...stores, onCommit: () => undefined })
+    this.#reader = new SqliteStores(new ReadingConnection(sqlite, self), stores)
     fewerPartitions(this.#session, options.maxPartitions)
     undoneWithSavepoints(this.#session, options.log)
     this.changes = {
@@ -161,9 +163,12 @@ export class SimulatedDatabase implements Database<SqliteTx> {
     this.#connection.open = false
     world.locked = undefined
     sqlite.commits++
+    sqlite.committedReads.committed()
     this.#connection.ownCommits++
     log.committed(self)
+    const topics = new Set(this.#session.touched)
     this.#session.committed()
+    this.#committed(topics)
   }
 
   #rollback(): void {
@@ -187,17 +192,32 @@ export class SimulatedDatabase implements Database<SqliteTx> {
     this.#options.neighbours.delete(this)
   }
 
-  #committed(topics: ReadonlySet<string> | undefined): void {
-    const { world, neighbours } = this.#options
+  /** Everybody else hears of it in a step of their own, and of several commits at once when they have not heard of the first. */
+  #committed(topics: ReadonlySet<string>): void {
     this.#tell(topics)
-    for (const other of neighbours) {
-      if (other === this) continue
-      const { self } = other.#options
-      world.call({ owner: self, label: 'a notice of commits', locks: false, faults: [], begin: () => other.#tell(undefined) })
-    }
+    for (const other of this.#options.neighbours) if (other !== this) other.#notice(topics)
   }
 
-  #tell(topics: ReadonlySet<string> | undefined): void {
+  #notice(topics: ReadonlySet<string>): void {
+    const { world, self } = this.#options
+    this.#reader.topics.forget()
+    this.#reader.subscriptions.forget()
+    // Nobody waits for a commit that keeps house: leases and members are looked at when it is time.
+    if (topics.size === 0) return
+    if (this.#unheard !== undefined) {
+      for (const topic of topics) this.#unheard.add(topic)
+      return
+    }
+    const unheard = new Set(topics)
+    this.#unheard = unheard
+    const begin = (): void => {
+      this.#unheard = undefined
+      this.#tell(unheard)
+    }
+    world.call({ owner: self, label: 'a notice of commits', locks: false, faults: [], begin })
+  }
+
+  #tell(topics: ReadonlySet<string>): void {
     this.#reader.topics.forget()
     this.#reader.subscriptions.forget()
     for (const listener of [...this.#listeners]) listener(topics)

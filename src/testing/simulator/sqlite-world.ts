@@ -5,6 +5,8 @@ import { nodeConnection } from '../../database/sqlite/connection.ts'
 import { migrate } from '../../database/sqlite/open-file.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Operation } from '../history.ts'
+import { CommittedReads } from './committed-reads.ts'
+import { keepTables } from './kept-tables.ts'
 import type { Invariant } from './subject.ts'
 import type { Incarnation } from './world.ts'
 
@@ -55,6 +57,7 @@ export class SqliteWorld {
   commits = 0
   readonly #setup: ((database: DatabaseSync) => void) | undefined
   #reset: (() => void) | undefined
+  #reads: CommittedReads | undefined
   #userTables: readonly UserTable[] = []
 
   constructor(runtime: Runtime, setup: ((database: DatabaseSync) => void) | undefined) {
@@ -70,6 +73,12 @@ export class SqliteWorld {
     this.commits = 0
     if (this.#reset === undefined) this.#begin()
     else this.#reset()
+    this.committedReads.reset()
+  }
+
+  get committedReads(): CommittedReads {
+    this.#reads ??= new CommittedReads(this.connection, prefix)
+    return this.#reads
   }
 
   /** The user's setup runs once; what it left is kept, and put back before every schedule. */
@@ -80,26 +89,13 @@ export class SqliteWorld {
       .prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite^_%' escape '^'")
       .all<{ name: string }>()
       .map(({ name }) => name)
-    const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
-    const kept = tables.map((name) => {
-      const rows = connection.prepareArrays(`select * from ${quoted(name)}`).all<never[]>()
-      const values = rows[0]?.map(() => '?').join(', ')
-      return { empty: `delete from ${quoted(name)}`, insert: `insert into ${quoted(name)} values (${values})`, rows }
-    })
-    const sequences = connection.prepare("select 1 from sqlite_schema where name = 'sqlite_sequence'").get() !== undefined
+    const putBack = keepTables(connection, tables)
     this.#userTables = tables
       .filter((name) => !name.startsWith(prefix))
       .map((name) => ({ name, columns: this.#comparable(name) }))
     this.#reset = () => {
-      connection.prepare('pragma foreign_keys = off').run()
-      connection.prepare('begin').run()
-      for (const { empty, insert, rows } of kept) {
-        connection.prepare(empty).run()
-        for (const row of rows) connection.prepare(insert).run(...row)
-      }
-      if (sequences) connection.prepare('delete from sqlite_sequence').run()
-      connection.prepare('commit').run()
-      connection.prepare('pragma foreign_keys = on').run()
+      const written = this.committedReads.writtenSince()
+      putBack((name) => !name.startsWith(prefix) || written.has(name))
     }
   }
 
@@ -228,16 +224,20 @@ export class ProcessConnection implements SqliteConnection {
 
   prepare(sql: string): SqliteStatement {
     if (this.#self.dead) throw new Error(`${this.#self} is dead`)
-    return sql === 'pragma data_version' ? this.#version : this.#world.connection.prepare(sql)
+    if (sql === 'pragma data_version') return this.#version
+    this.#world.committedReads.runs(sql)
+    return this.#world.connection.prepare(sql)
   }
 
   prepareArrays(sql: string): SqliteStatement {
     if (this.#self.dead) throw new Error(`${this.#self} is dead`)
+    this.#world.committedReads.runs(sql)
     return this.#world.connection.prepareArrays(sql)
   }
 
   exec(sql: string): void {
     if (this.#self.dead) throw new Error(`${this.#self} is dead`)
+    this.#world.committedReads.runs(sql)
     this.#world.connection.exec(sql)
   }
 
@@ -250,4 +250,20 @@ export class ProcessConnection implements SqliteConnection {
   }
 
   close(): void {}
+}
+
+/** A process's connection for reading what is committed. */
+export class ReadingConnection extends ProcessConnection {
+  readonly #reads: CommittedReads
+  readonly #reader: Incarnation
+
+  constructor(world: SqliteWorld, self: Incarnation) {
+    super(world, self)
+    this.#reads = world.committedReads
+    this.#reader = self
+  }
+
+  override prepare(sql: string): SqliteStatement {
+    return this.#reader.dead ? super.prepare(sql) : this.#reads.prepare(sql)
+  }
 }
