@@ -41,6 +41,8 @@ export interface Store extends Pick<EngineAccess, 'database' | 'write' | 'read'>
   app(options?: Partial<OnefoldOptions<EngineTx>>): App<EngineTx>
   /** The name of one of Onefold's own tables. */
   table(name: string): string
+  /** Ends its connections before the test is over: for a test that needs many stores one after the other. */
+  close(): Promise<void>
   exec(sql: string): Promise<void>
   /** `?` stands for a parameter. */
   rows<R = Row>(sql: string, ...params: (string | number)[]): Promise<R[]>
@@ -63,6 +65,7 @@ const stores: Record<EngineName, Engine['store']> = {
       log: `(select t.name as topic, p.number as partition_number, l.position as place, l.* from onefold_log l
         join onefold_partition p on p.partition = l.position >> 40 join onefold_topic t on t.topic = p.topic) as log`,
       table: (name) => `onefold_${name}`,
+      close: async () => undefined,
       exec: async (sql) => file.exec(sql),
       query: async (sql, params) => file.rows(sql, ...params),
     })
@@ -73,21 +76,26 @@ const stores: Record<EngineName, Engine['store']> = {
     const config = { engine: 'postgres', url } as const
     const access = await openEngine(config)
     const reader = new Pool({ connectionString: url, types: { getTypeParser } })
+    const close = async (): Promise<void> => {
+      await access.close()
+      if (!reader.ended) await reader.end()
+    }
     // After the apps are stopped, and before the database is dropped.
-    onTestFinished(async () => void (await Promise.all([access.close(), reader.end()])))
+    onTestFinished(close)
     if (tables !== '') await pool.query(withOrder(tables))
     return storeOn(config, access, {
       inOrder: 'row_number',
       log: `(select t.name as topic, p.number as partition_number, l.message as place, l.* from onefold.log l
         join onefold.partition p on p.partition = l.partition join onefold.topic t on t.topic = p.topic) as log`,
       table: (name) => `onefold.${name}`,
+      close,
       exec: async (sql) => void (await reader.query(sql)),
       query: async (sql, params) => (await reader.query(numbered(sql), params)).rows,
     })
   },
 }
 
-interface Dialect extends Pick<Store, 'inOrder' | 'log' | 'table' | 'exec'> {
+interface Dialect extends Pick<Store, 'inOrder' | 'log' | 'table' | 'exec' | 'close'> {
   query(sql: string, params: (string | number)[]): Promise<Row[]>
 }
 

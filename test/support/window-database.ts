@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { toCanonicalJson } from '../../src/canonical-json.ts'
-import { SqliteDatabase } from '../../src/database/sqlite/sqlite-database.ts'
+import type { Database } from '../../src/database/database.ts'
+import { sqlite } from '../../src/database/sqlite/index.ts'
 import type { AppEvent } from '../../src/event.ts'
 import type { ClaimStatus } from '../../src/inbox/inbox-store.ts'
 import type { Envelope } from '../../src/message.ts'
@@ -23,29 +24,44 @@ export const published = (id: string, timeMs: number, body: unknown = 1): Envelo
   json: toCanonicalJson({ body }),
 })
 
-/** A file whose inbox of group g is tried with clocks that a test moves, and the process that has it open. */
+/** A database whose inbox of group g is tried with clocks that a test moves, and the process that has it open. */
 export class WindowDatabase {
   readonly file: string
   readonly clock: ShiftedRuntime
   readonly window: { ms: number; maxIds: number; stated?: boolean }
   readonly events: AppEvent[] = []
-  database: SqliteDatabase
+  readonly #make: () => Database<unknown>
+  database: Database<unknown>
 
-  private constructor(file: string, clock: ShiftedRuntime, window: { ms: number; maxIds: number; stated?: boolean }) {
+  private constructor(
+    file: string,
+    make: () => Database<unknown>,
+    clock: ShiftedRuntime,
+    window: { ms: number; maxIds: number; stated?: boolean },
+  ) {
     this.file = file
     this.clock = clock
     this.window = window
-    this.database = new SqliteDatabase(file)
+    this.#make = make
+    this.database = make()
   }
 
   static async open(
-    options: { file?: string; clock?: ShiftedRuntime; ms?: number; maxIds?: number; stated?: boolean } = {},
+    options: {
+      make?: () => Database<unknown>
+      file?: string
+      clock?: ShiftedRuntime
+      ms?: number
+      maxIds?: number
+      stated?: boolean
+    } = {},
   ): Promise<WindowDatabase> {
-    const opened = new WindowDatabase(
-      options.file ?? join(temporaryFolder(), 'window.db'),
-      options.clock ?? new ShiftedRuntime(),
-      { ms: options.ms ?? 16 * minuteMs, maxIds: options.maxIds ?? 10_000_000, stated: options.stated ?? true },
-    )
+    const file = options.file ?? join(temporaryFolder(), 'window.db')
+    const opened = new WindowDatabase(file, options.make ?? (() => sqlite(file)), options.clock ?? new ShiftedRuntime(), {
+      ms: options.ms ?? 16 * minuteMs,
+      maxIds: options.maxIds ?? 10_000_000,
+      stated: options.stated ?? true,
+    })
     await opened.#open()
     await opened.write((session) => session.groups.declare(subscription, { startFrom: 'earliest', semantics: 's' }))
     return opened
@@ -57,7 +73,7 @@ export class WindowDatabase {
 
   async reopen(): Promise<void> {
     await this.database.close()
-    this.database = new SqliteDatabase(this.file)
+    this.database = this.#make()
     await this.#open()
   }
 
