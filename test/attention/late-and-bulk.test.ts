@@ -194,6 +194,6 @@ describeOnEngines('late and bulk', (engine) => {
     const tool = store.app()
     await tool.groups.remove('orders', 'ship')
     for (const table of ['attention', 'audit', 'revision', 'attempt', 'call', 'parked'])
-      expect(await store.column<number>(`select count(*) from onefold_${table}`)).toEqual([0])
+      expect(await store.column<number>(`select count(*) from ${store.table(table)}`)).toEqual([0])
   })
 })

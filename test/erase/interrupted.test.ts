@@ -56,7 +56,7 @@ describeOnEngines('interrupted erasure', (engine) => {
     // 900 in the log, 900 parked, 300 delayed, and one attention item.
     expect(records.reduce((sum, { rows }) => sum + rows, 0)).toBe(2_101)
     for (const table of ['log', 'parked', 'attention', 'schedule'])
-      expect(await store.column(`select count(*) from onefold_${table} where key = 'anna'`), table).toEqual([0])
+      expect(await store.column(`select count(*) from ${store.table(table)} where key = 'anna'`), table).toEqual([0])
     await until(async () => (await store.effects()).length === 20 * (killed + 1), 'all of the others')
     expect(new Set(await store.effects()).size).toBe(20 * (killed + 1))
     expect((await app.status()).groups).toMatchObject([{ parked: 0, attention: 0, lag: 0 }])
