@@ -23,7 +23,7 @@ export const rooms: readonly Room[] = [
   { name: 'face', files: ['index.ts'], imports: ['leaf', 'interfaces', 'ports', 'concepts', 'runtime', 'publish', 'calls', 'consume', 'attention', 'inspect', 'app'] },
   { name: 'leaf', files: ['*.ts', 'guarantee/card.ts'], imports: [] },
   { name: 'interfaces', files: ['*/*-store.ts', 'inspect/status.ts', 'consume/consume-options.ts'], imports: ['leaf'] },
-  { name: 'ports', files: ['database/database.ts', 'database/topic-rules.ts', 'broker/broker.ts'], imports: ['leaf', 'interfaces'] },
+  { name: 'ports', files: ['database/database.ts', 'database/topic-rules.ts', 'database/window-rules.ts', 'broker/broker.ts'], imports: ['leaf', 'interfaces'] },
   { name: 'runtime', files: ['runtime/**'], imports: ['leaf'] },
 
   // Engines know the ports and pure modules: never what publishes, applies or composes. The in-database broker is no engine

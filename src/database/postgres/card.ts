@@ -1,0 +1,21 @@
+import type { DatabaseCard } from '../../guarantee/card.ts'
+import type { CheckedOptions } from './options.ts'
+
+/** What this engine claims. Nothing is opened for it, so the server's version stays unknown. */
+export function postgresCard<Tx>({ durability, idleInTransactionMs, transactions }: CheckedOptions<Tx>): DatabaseCard {
+  return Object.freeze({
+    kind: 'database',
+    name: 'postgresql',
+    claims: Object.freeze({
+      'committed means on disk': durability === 'on',
+      'durability option': 'durability',
+      'durability is set to': durability,
+      'durable when set to': 'on',
+      'transactions at a time': 'many',
+      'several processes': true,
+      'frozen inside a transaction': `the server ends it after ${idleInTransactionMs} ms (idleInTransactionMs); until then its partition waits, and nothing else`,
+      'handle is revoked': transactions === undefined,
+      refuses: '',
+    }),
+  })
+}

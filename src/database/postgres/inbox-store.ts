@@ -1,0 +1,70 @@
+import type { CheckpointStore, ClaimStatus, InboxStore, Progress, Subscription } from '../../inbox/inbox-store.ts'
+import type { Envelope } from '../../message.ts'
+import type { StoreContext } from './known.ts'
+import { parkedStatuses } from './parked-identity.ts'
+import { bigintOf, textOf } from './sql.ts'
+import type { Subscriptions } from './subscriptions.ts'
+import type { Windows } from './windows.ts'
+
+export class PostgresInboxStore implements InboxStore {
+  readonly #context: StoreContext
+  readonly #subscriptions: Subscriptions
+  readonly #windows: Windows
+
+  constructor(context: StoreContext, subscriptions: Subscriptions, windows: Windows) {
+    this.#context = context
+    this.#subscriptions = subscriptions
+    this.#windows = windows
+  }
+
+  async claim(subscription: Subscription, envelopes: readonly Envelope[]): Promise<ClaimStatus[]> {
+    const number = await this.#subscriptions.number(subscription)
+    const { statuses } = await this.#windows.claim(subscription.topic, subscription.group, envelopes)
+    // A parked message's identity is pinned: it may have been forgotten while it waits for a person.
+    const fresh = statuses.some((status) => status === 'new' || status === 'too-old')
+    const parked = fresh ? await parkedStatuses(this.#context.sql, number, envelopes) : []
+    return statuses.map((status, index): ClaimStatus => {
+      const answer = status === 'new' || status === 'too-old' ? (parked[index] ?? status) : status
+      return answer === 'reused' ? 'id-reused' : answer
+    })
+  }
+
+  async forgottenMs({ topic, group }: Subscription): Promise<number | undefined> {
+    return this.#windows.forgottenMs(topic, group)
+  }
+}
+
+export class PostgresCheckpointStore implements CheckpointStore {
+  readonly #context: StoreContext
+  readonly #subscriptions: Subscriptions
+
+  constructor(context: StoreContext, subscriptions: Subscriptions) {
+    this.#context = context
+    this.#subscriptions = subscriptions
+  }
+
+  async get(subscription: Subscription, partition: string): Promise<bigint | undefined> {
+    const number = await this.#subscriptions.find(subscription)
+    if (number === undefined) return undefined
+    const row = await this.#context.sql.row(
+      'select "offset"::text as "offset" from {s}.checkpoint where subscription = $1::int and partition = $2',
+      number,
+      partition,
+    )
+    return row === undefined || row.offset === null ? undefined : bigintOf(textOf(row.offset))
+  }
+
+  async advance(subscription: Subscription, partition: string, progress: Progress): Promise<void> {
+    await this.#context.sql.rows(
+      `insert into {s}.checkpoint as c (subscription, partition, "offset", applied, suppressed)
+       values ($1::int, $2, $3::bigint, $4::bigint, $5::bigint)
+       on conflict (subscription, partition) do update set "offset" = greatest(c."offset", excluded."offset"),
+         applied = c.applied + excluded.applied, suppressed = c.suppressed + excluded.suppressed`,
+      await this.#subscriptions.number(subscription),
+      partition,
+      progress.offset?.toString() ?? null,
+      progress.applied,
+      progress.suppressed,
+    )
+  }
+}

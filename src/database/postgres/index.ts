@@ -1,0 +1,39 @@
+import type { Database } from '../database.ts'
+import { checkedOptions } from './options.ts'
+import type { PgPool } from './pg-client.ts'
+import { PostgresDatabase } from './postgres-database.ts'
+import type { PostgresJsShape, PostgresJsTx } from './postgres-js-client.ts'
+import type { PostgresOptions } from './postgres-options.ts'
+import type { PostgresTx } from './transactions.ts'
+
+/**
+ * Your PostgreSQL database (13 or later): messages, proofs and your own tables commit together, from as many machines as you like.
+ *
+ * Give the pool you have: a Pool of `pg`, or the `sql` of postgres.js. With `transactions: fromDrizzle(db)` and its like, `tx` is
+ * your own client's. Opens nothing before the app starts or publishes; never ends your pool.
+ *
+ * Guarantees: a resolved write is on the server's disk; a COMMIT whose answer was lost is resolved by asking the server.
+ * Does not create tables unless `migrations: 'apply'` says so.
+ *
+ * @throws OnefoldError `OPTION_INVALID` naming the option.
+ * @example
+ * const app = onefold({ database: postgres(new Pool({ connectionString })) })
+ */
+export function postgres<Tx>(
+  pool: PgPool | PostgresJsShape,
+  options: PostgresOptions<Tx> & { readonly transactions: NonNullable<PostgresOptions<Tx>['transactions']> },
+): Database<Tx>
+export function postgres(pool: PgPool, options?: Omit<PostgresOptions, 'transactions'>): Database<PostgresTx>
+export function postgres<S extends PostgresJsShape>(
+  sql: S,
+  options?: Omit<PostgresOptions, 'transactions'>,
+): Database<PostgresJsTx<S>>
+export function postgres(target: unknown, options: PostgresOptions<unknown> = {}): Database<unknown> {
+  return new PostgresDatabase(checkedOptions(target, options))
+}
+
+export type { PgPool } from './pg-client.ts'
+export { fromPostgresJs } from './plain-transactions.ts'
+export type { PostgresJsShape, PostgresJsTx } from './postgres-js-client.ts'
+export type { PostgresOptions } from './postgres-options.ts'
+export type { PostgresResult, PostgresTx, Transactions } from './transactions.ts'

@@ -1,0 +1,172 @@
+import { OnefoldError } from '../../errors.ts'
+import type { Delivery, Envelope } from '../../message.ts'
+import { partitionOfEnvelope } from '../../partition-of.ts'
+import type { AppendStatus, LogStore, TopicRecord } from '../database.ts'
+import { envelopeColumns, envelopeJson, envelopeOf, envelopeRecord } from './envelope-row.ts'
+import type { PostgresTopicRecord, StoreContext } from './known.ts'
+import { parkedStatuses } from './parked-identity.ts'
+import { bigintOf, numberOf, textOf } from './sql.ts'
+import type { PostgresTopicStore } from './topic-store.ts'
+import type { IdentityStatus, Windows } from './windows.ts'
+
+/**
+ * Messages enter without an offset, so that publishers never wait for each other. Offsets are given to what is committed, by
+ * whoever reads (`give_offsets` in schema.ts): a transaction that commits late gets later ones, and holds up nobody.
+ */
+export class PostgresLogStore implements LogStore {
+  readonly #context: StoreContext
+  readonly #topics: PostgresTopicStore
+  readonly #windows: Windows
+
+  constructor(context: StoreContext, topics: PostgresTopicStore, windows: Windows) {
+    this.#context = context
+    this.#topics = topics
+    this.#windows = windows
+  }
+
+  async append(topic: TopicRecord, envelopes: readonly Envelope[]): Promise<AppendStatus[]> {
+    const { sql, wallMs, touched } = this.#context
+    let record = (await this.#topics.get(topic.name)) as PostgresTopicRecord
+    const { statuses: known, forgot } = await this.#windows.claim(record.name, '', envelopes)
+    const claimed = forgot ? await this.#unlessPending(record, envelopes, known) : known
+    const statuses: AppendStatus[] = []
+    const now: Envelope[] = []
+    const later: Envelope[] = []
+    const nowMs = wallMs()
+    let duplicates = 0
+    for (let index = 0; index < envelopes.length; index++) {
+      const envelope = envelopes[index] as Envelope
+      const status = claimed[index] as IdentityStatus
+      if (status instanceof OnefoldError) statuses.push(status)
+      else if (status === 'new' || status === 'too-old') {
+        if (envelope.deliverAtMs !== undefined && envelope.deliverAtMs > nowMs) later.push(envelope)
+        else now.push(envelope)
+        statuses.push('accepted')
+      } else {
+        duplicates++
+        statuses.push(status === 'reused' && record.idReuse === 'error' ? 'id-reused' : 'duplicate')
+      }
+    }
+    record = await this.write(record, now)
+    if (later.length > 0) await this.#schedule(record, later)
+    if (duplicates > 0)
+      await sql.rows('insert into {s}.duplicate (topic, count) values ($1::int, $2::int)', record.topic, duplicates)
+    touched.add(record.name)
+    return statuses
+  }
+
+  /**
+   * What the window does not remember is taken at publish, whatever its age: a program that publishes states the time of
+   * publishing. Unless it is still to be delivered, or parked with a group: then its identity is known however long that takes.
+   */
+  async #unlessPending(
+    record: PostgresTopicRecord,
+    envelopes: readonly Envelope[],
+    claimed: readonly IdentityStatus[],
+  ): Promise<IdentityStatus[]> {
+    const { sql } = this.#context
+    const fresh = envelopes
+      .map((envelope, index) => ({ envelope, index }))
+      .filter(
+        ({ envelope, index }) => envelope.sequence === undefined && (claimed[index] === 'new' || claimed[index] === 'too-old'),
+      )
+    const statuses = [...claimed]
+    const input = JSON.stringify(fresh.map(({ envelope: { source, id, json }, index }) => ({ index, source, id, data: json })))
+    const scheduled = await sql.rows(
+      `select r.index, s.data = r.data as same from json_to_recordset($2::json) as r (index int, source text, id text, data text)
+       join {s}.schedule s on s.topic = $1::int and s.source = r.source and s.id = r.id and s.sequence is null`,
+      record.topic,
+      input,
+    )
+    for (const row of scheduled) statuses[numberOf(row.index)] = row.same === true ? 'seen' : 'reused'
+    const groups = await sql.rows('select subscription from {s}.subscription where topic = $1 order by subscription', record.name)
+    for (const { subscription } of groups) {
+      const parked = await parkedStatuses(
+        sql,
+        numberOf(subscription),
+        fresh.map(({ envelope }) => envelope),
+      )
+      for (const [position, { index }] of fresh.entries())
+        statuses[index] = parked[position] ?? (statuses[index] as IdentityStatus)
+    }
+    return statuses
+  }
+
+  /**
+   * Puts messages into the log; their identities have been claimed. Answers what is known of the topic now: where its number of
+   * partitions has been raised, the statement writes nothing with the old one, and is repeated with the new.
+   */
+  async write(record: PostgresTopicRecord, envelopes: readonly Envelope[]): Promise<PostgresTopicRecord> {
+    if (envelopes.length === 0) return record
+    const { sql, known, made, touched } = this.#context
+    touched.add(record.name)
+    for (let current = record; ; ) {
+      const rows = envelopes.map((envelope) => ({
+        partition: current.numbers[partitionOfEnvelope(envelope, current.partitions)] as number,
+        ...envelopeJson(current.name, envelope),
+      }))
+      const written = await sql.row(
+        `with written as (
+           insert into {s}.log (partition, ${envelopeColumns})
+           select r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data
+           from {s}.topic t, rows from (json_to_recordset($3::json) as (partition int, ${envelopeRecord})) with ordinality as
+             r (partition, source, id, sequence, key, type, time_ms, headers, data, n)
+           where t.topic = $1::int and t.partitions = $2::int order by r.n returning 1)
+         select count(*)::int as written from written`,
+        current.topic,
+        current.partitions,
+        JSON.stringify(rows),
+      )
+      if (numberOf(written?.written ?? 0) === envelopes.length) return current
+      known.clear()
+      made.clear()
+      current = (await this.#topics.get(record.name)) as PostgresTopicRecord
+    }
+  }
+
+  async #schedule(record: PostgresTopicRecord, envelopes: readonly Envelope[]): Promise<void> {
+    await this.#context.sql.rows(
+      `insert into {s}.schedule (due_ms, topic, ${envelopeColumns})
+       select r.due_ms, $1::int, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data
+       from json_to_recordset($2::json) as r (due_ms bigint, ${envelopeRecord}, n int) order by r.n`,
+      record.topic,
+      JSON.stringify(
+        envelopes.map((envelope, n) => ({
+          n,
+          due_ms: Math.floor(envelope.deliverAtMs ?? 0),
+          ...envelopeJson(record.name, envelope),
+        })),
+      ),
+    )
+  }
+
+  async read(topic: string, partition: string, after: bigint, limit: number, maxBytes: number): Promise<Delivery[]> {
+    const number = (await this.#topics.get(topic))?.numbers[Number(partition)]
+    if (number === undefined) return []
+    const rows = await this.#context.sql.rows(
+      `select "offset"::text as "offset", source, id, sequence::text as sequence, key, type, time_ms, headers, data
+       from {s}.read_log($1::int, $2::bigint, $3::int, $4::int, $5::boolean)`,
+      number,
+      after.toString(),
+      limit,
+      maxBytes,
+      this.#context.relaxedOffsets,
+    )
+    return rows.map((row) => ({
+      envelope: envelopeOf(topic, row),
+      offset: bigintOf(textOf(row.offset)),
+      redelivered: 'unknown',
+    }))
+  }
+
+  async head(topic: string, partition: string): Promise<bigint> {
+    const number = (await this.#topics.get(topic))?.numbers[Number(partition)]
+    if (number === undefined) return 0n
+    const row = await this.#context.sql.row(
+      'select {s}.give_offsets($1::int, $2::boolean)::text as head',
+      number,
+      this.#context.relaxedOffsets,
+    )
+    return bigintOf(textOf(row?.head ?? '0'))
+  }
+}

@@ -1,0 +1,176 @@
+import type { Runtime } from '../../runtime.ts'
+import type { Execute, Listening, PostgresClient, PostgresConnection, QueryResult, SqlRow } from './client.ts'
+
+interface PgResult {
+  readonly command: string
+  readonly rows: SqlRow[]
+  readonly rowCount: number | null
+}
+
+/** The shape of a `pg` client, as far as it is used. */
+export interface PgClient {
+  query(text: string, values?: unknown[]): Promise<PgResult>
+}
+
+interface PooledClient extends PgClient {
+  readonly pipeline?: boolean
+  on(event: 'error', listener: () => void): unknown
+  off(event: 'error', listener: () => void): unknown
+  release(destroy?: boolean): void
+}
+
+interface ListeningClient extends PgClient {
+  connect(): Promise<unknown>
+  end(): Promise<void>
+  on(event: 'notification', listener: (message: { payload?: string }) => void): unknown
+  on(event: 'error' | 'end', listener: (error?: unknown) => void): unknown
+}
+
+/** The shape of a `pg` Pool (8.x), as far as it is used. */
+export interface PgPool {
+  readonly options: {
+    readonly max?: number | undefined
+    readonly connectionString?: string | undefined
+    readonly host?: string | undefined
+    readonly port?: number | undefined
+    readonly database?: string | undefined
+  }
+  readonly totalCount: number
+  connect(): Promise<PgClient & { release(destroy?: boolean): void }>
+  query(text: string, values?: unknown[]): Promise<PgResult>
+  on(event: 'error', listener: (error: Error) => void): unknown
+}
+
+export function isPgPool(value: unknown): value is PgPool {
+  const pool = value as Partial<PgPool> | null
+  return (
+    typeof pool === 'object' &&
+    pool !== null &&
+    typeof pool.connect === 'function' &&
+    typeof pool.query === 'function' &&
+    typeof pool.totalCount === 'number'
+  )
+}
+
+const firstReconnectMs = 50
+const longestReconnectMs = 2_000
+
+export class PgPoolClient implements PostgresClient {
+  readonly library = 'pg'
+  readonly #pool: PgPool
+  readonly #runtime: Runtime
+
+  constructor(pool: PgPool, runtime: Runtime) {
+    this.#pool = pool
+    this.#runtime = runtime
+    // Without a listener the loss of an idle connection would end the process; whoever uses one next hears of it.
+    pool.on('error', () => undefined)
+  }
+
+  get maxConnections(): number {
+    return this.#pool.options.max ?? 10
+  }
+
+  get where(): string {
+    const { host, port, database, connectionString } = this.#pool.options
+    if (connectionString !== undefined && URL.canParse(connectionString)) {
+      const url = new URL(connectionString)
+      return `${url.hostname || 'localhost'}:${url.port || 5432}${url.pathname}`
+    }
+    return `${host ?? 'localhost'}:${port ?? 5432}/${database ?? ''}`
+  }
+
+  readonly execute: Execute = async (text, parameters) => (await this.#pool.query(text, parameters as unknown[])).rows
+
+  async connect(): Promise<PostgresConnection> {
+    return new PgConnection((await this.#pool.connect()) as PooledClient)
+  }
+
+  async listen(channel: string, on: { notified(payload: string): void; connected(): void }): Promise<Listening> {
+    const stop = new AbortController()
+    let client: ListeningClient | undefined
+    const { promise: first, resolve: tried, reject: failed } = Promise.withResolvers<void>()
+    const run = async (): Promise<void> => {
+      for (let waitMs = firstReconnectMs; !stop.signal.aborted; ) {
+        try {
+          const lost = Promise.withResolvers<void>()
+          client = newClient(this.#pool)
+          client.on('error', () => lost.resolve())
+          client.on('end', () => lost.resolve())
+          client.on('notification', ({ payload }) => on.notified(payload ?? ''))
+          stop.signal.addEventListener('abort', () => lost.resolve(), { once: true })
+          await client.connect()
+          await client.query(`listen "${channel}"`)
+          waitMs = firstReconnectMs
+          tried()
+          on.connected()
+          await lost.promise
+        } catch (error) {
+          failed(error)
+        }
+        await client?.end().catch(() => undefined)
+        if (stop.signal.aborted) return
+        await this.#runtime.sleep(waitMs, stop.signal)
+        waitMs = Math.min(longestReconnectMs, waitMs * 2)
+      }
+    }
+    const running = run()
+    await first
+    return {
+      close: async () => {
+        stop.abort()
+        await running
+      },
+    }
+  }
+}
+
+/** As the pool makes its own: the same class and the same options. */
+function newClient(pool: PgPool): ListeningClient {
+  const { Client } = pool as unknown as { Client: new (options: unknown) => ListeningClient }
+  return new Client(pool.options)
+}
+
+const heard = (): void => undefined
+
+class PgConnection implements PostgresConnection {
+  readonly #client: PooledClient
+  /** One statement at a time where the client does not pipeline. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(client: PooledClient) {
+    this.#client = client
+    // While it is out of the pool nobody else listens; the statement that is under way fails, and that is enough.
+    client.on('error', heard)
+  }
+
+  readonly execute: Execute = async (text, parameters) => (await this.#query(text, parameters)).rows
+
+  async query(text: string, values: readonly unknown[]): Promise<QueryResult> {
+    const { rows, rowCount } = await this.#query(text, values)
+    return { rows: rows as QueryResult['rows'], rowCount: rowCount ?? 0 }
+  }
+
+  async begin(settings: readonly string[], query: string): Promise<readonly SqlRow[]> {
+    const local = settings.map((setting) => `set local ${setting};`).join('')
+    const results = (await this.#query(`begin isolation level read committed;${local}${query}`)) as unknown as PgResult[]
+    return results.at(-1)?.rows ?? []
+  }
+
+  async commit(): Promise<boolean> {
+    return (await this.#query('commit')).command === 'COMMIT'
+  }
+
+  release(broken: boolean): void {
+    if (!broken) this.#client.off('error', heard)
+    this.#client.release(broken)
+  }
+
+  #query(text: string, parameters?: readonly unknown[]): Promise<PgResult> {
+    const send = (): Promise<PgResult> => this.#client.query(text, parameters as unknown[])
+    if (this.#client.pipeline === true) return send()
+    const result = this.#last.then(send, send)
+    this.#last = result
+    return result
+  }
+}

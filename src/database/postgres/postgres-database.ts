@@ -1,0 +1,244 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { OnefoldError } from '../../errors.ts'
+import type { DatabaseCard } from '../../guarantee/card.ts'
+import type { DatabaseStatus } from '../../inspect/status.ts'
+import type { Awaitable } from '../../message.ts'
+import { isThenable } from '../../message.ts'
+import type { Runtime } from '../../runtime.ts'
+import type { Database, DatabaseOpenOptions, MaintenanceOptions, Session, Stores, WriteOptions } from '../database.ts'
+import { postgresCard } from './card.ts'
+import { PostgresChanges } from './changes.ts'
+import type { Execute, PostgresClient } from './client.ts'
+import { explainError, isConflict } from './errors.ts'
+import { Housekeeping } from './housekeeping.ts'
+import { Joining } from './joining.ts'
+import { Known } from './known.ts'
+import { openServer } from './open-server.ts'
+import type { CheckedOptions } from './options.ts'
+import type { HandsOut, StoresOptions } from './session.ts'
+import { PostgresSession, PostgresStores, RunWithSavepoints } from './session.ts'
+import { Slots } from './slots.ts'
+import { readStatus } from './status.ts'
+import type { OpenTransaction, RunOptions } from './transaction.ts'
+import { Committed, runOwn, runWith } from './transaction.ts'
+
+/** How often work is run again after it met another transaction, before the caller hears of it. */
+const mostConflicts = 10
+/** After a message has failed, so many batches have savepoints before the next is tried without. */
+const carefulBatches = 20
+/** Connections of the pool left to whoever else uses it, where it has more than two. */
+const leftFree = 1
+
+interface Opened {
+  readonly client: PostgresClient
+  readonly runtime: Runtime
+  readonly changes: PostgresChanges
+  readonly reader: PostgresStores
+  readonly stores: StoresOptions
+  readonly running: RunOptions
+  readonly slots: Slots
+  readonly joining: Joining
+  readonly housekeeping: Housekeeping
+}
+
+export class PostgresDatabase<Tx> implements Database<Tx> {
+  readonly card: DatabaseCard
+  readonly #options: CheckedOptions<Tx>
+  readonly #listeners = new Set<(topics: ReadonlySet<string> | undefined) => void>()
+  readonly #inside = new AsyncLocalStorage<{ open: boolean }>()
+  #opening: Promise<Opened> | undefined
+  #opened: Opened | undefined
+  #closed = false
+  #careful = 0
+
+  constructor(options: CheckedOptions<Tx>) {
+    this.#options = options
+    this.card = postgresCard(options)
+  }
+
+  /** Own and other processes' commits. Listeners may register before `open`. */
+  readonly changes = {
+    onChange: (listener: (topics: ReadonlySet<string> | undefined) => void): Disposable => {
+      this.#listeners.add(listener)
+      return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+    },
+  }
+
+  async open(options: DatabaseOpenOptions): Promise<void> {
+    if (this.#closed) throw new OnefoldError('APP_STOPPED', 'this database was closed; make a new one with postgres().')
+    this.#opening ??= this.#open(options)
+    try {
+      this.#opened = await this.#opening
+    } catch (error) {
+      this.#opening = undefined
+      throw error
+    }
+  }
+
+  async #open({ runtime, dedupWindow, offsetsLeave }: DatabaseOpenOptions): Promise<Opened> {
+    const { schema, channel, listen, pollMs, idleInTransactionMs } = this.#options
+    const client = this.#options.client(runtime)
+    const where = client.where
+    const incarnation = await openServer(client, runtime, this.#options)
+    const known = new Known()
+    const stores: StoresOptions = { schema, where, known, wallMs: () => runtime.wallMs(), relaxedOffsets: offsetsLeave !== true }
+    const changes = new PostgresChanges({ runtime, client, channel, listeners: this.#listeners })
+    const reading: Execute = async (text, parameters) => {
+      try {
+        return await client.execute(text, parameters)
+      } catch (error) {
+        throw explainError(error, where)
+      }
+    }
+    // What a reader finds is committed: it is known to the whole process.
+    const reader = new PostgresStores(reading, stores, known)
+    await changes.open({ listen, pollMs })
+    return {
+      client,
+      runtime,
+      changes,
+      reader,
+      stores,
+      running: { client, runtime, idleInTransactionMs, where },
+      slots: new Slots(Math.max(1, client.maxConnections - (client.maxConnections > 2 ? leftFree : 0))),
+      joining: new Joining({ incarnation, where, schema, joinable: this.#options.joinable }),
+      housekeeping: new Housekeeping({
+        reader,
+        write: (work) => this.write((session) => work(session as PostgresSession<Tx>), { what: 'maintenance' }),
+        runtime,
+        window: dedupWindow,
+      }),
+    }
+  }
+
+  async write<R>(work: (session: Session<Tx>) => Awaitable<R>, options: WriteOptions): Promise<R> {
+    const opened = this.#ready()
+    if (!(await opened.slots.take(options.signal))) {
+      throw new OnefoldError('ABORTED', `${options.what}: stopped while waiting for a connection; nothing was written.`, {
+        retry: 'now',
+        cause: options.signal?.reason,
+      })
+    }
+    try {
+      return await this.#write(opened, work, options)
+    } finally {
+      opened.slots.release()
+    }
+  }
+
+  async #write<R>(opened: Opened, work: (session: Session<Tx>) => Awaitable<R>, options: WriteOptions): Promise<R> {
+    let savepoints = options.nested !== true || this.#careful > 0
+    if (options.nested === true && this.#careful > 0) this.#careful--
+    for (let conflicts = 0; ; ) {
+      try {
+        return await this.#transaction(opened, work, { ...options, savepoints })
+      } catch (error) {
+        if (error instanceof RunWithSavepoints) {
+          savepoints = true
+          this.#careful = carefulBatches
+          continue
+        }
+        const again = isConflict(error) && options.alone !== true && ++conflicts < mostConflicts
+        if (!again) throw explainError(error, opened.running.where)
+        await opened.runtime.sleep(Math.ceil(opened.runtime.random() * 5 * 2 ** Math.min(conflicts, 6)))
+      }
+    }
+  }
+
+  /** One transaction: everything of `work`, or nothing. */
+  async #transaction<R>(
+    { running, stores, changes, stores: { known } }: Opened,
+    work: (session: Session<Tx>) => Awaitable<R>,
+    options: WriteOptions & { readonly savepoints: boolean },
+  ): Promise<R> {
+    const { transactions } = this.#options
+    let session: PostgresSession<Tx> | undefined
+    let result: { readonly value: R } | undefined
+    let handedOut = false
+    const body = async (open: OpenTransaction): Promise<void> => {
+      const handOut: HandsOut<Tx> = () => {
+        handedOut = true
+        return this.#options.handle(open)
+      }
+      const inOrder = open.connection !== undefined
+      session = new PostgresSession<Tx>(open.execute, { ...stores, openTx: handOut, inOrder, savepoints: options.savepoints })
+      const scope = { open: true }
+      try {
+        const current = session
+        const value = this.#inside.run(scope, () => work(current))
+        result = { value: isThenable(value) ? await value : value }
+      } finally {
+        scope.open = false
+      }
+    }
+    try {
+      if (options.handsOutTx === true && transactions !== undefined) await runWith(running, transactions, body)
+      else await runOwn(running, body, () => handedOut)
+    } catch (error) {
+      if (!(error instanceof Committed) || result === undefined) throw error
+    }
+    if (session !== undefined) {
+      known.adopt(session.context.made)
+      changes.committed(session.context.touched)
+    }
+    return (result as { readonly value: R }).value
+  }
+
+  async read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R> {
+    return await work(this.#ready().reader)
+  }
+
+  async join<R>(tx: unknown, work: (session: Session<Tx>) => Awaitable<R>): Promise<R> {
+    const { stores, joining, changes } = this.#ready()
+    return joining.join(tx, async (execute) => {
+      const session = new PostgresSession<Tx>(execute, { ...stores, openTx: noHandle, inOrder: false, savepoints: true })
+      const result = await work(session)
+      changes.joined(session.context.touched)
+      return result
+    })
+  }
+
+  insideTransaction(): boolean {
+    return this.#inside.getStore()?.open === true
+  }
+
+  async maintain(options: MaintenanceOptions): Promise<boolean> {
+    return this.#ready().housekeeping.step(options)
+  }
+
+  /** Nothing is promised: old versions of rows stay in the files, the log and backups until the server reuses their place. */
+  async scrub(): Promise<boolean> {
+    return false
+  }
+
+  async status(): Promise<DatabaseStatus> {
+    const { reader, runtime, running } = this.#ready()
+    return readStatus(reader, runtime, running.where)
+  }
+
+  async backup(): Promise<void> {
+    throw new OnefoldError(
+      'NOT_POSSIBLE',
+      "a PostgreSQL database is backed up with PostgreSQL's own tools: pg_dump or pg_basebackup.",
+    )
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const opened = await this.#opening?.catch(() => undefined)
+    if (opened === undefined) return
+    this.#opening = undefined
+    await opened.slots.idle()
+    await opened.changes.close()
+    this.#opened = undefined
+  }
+
+  #ready(): Opened {
+    if (this.#opened === undefined) throw new OnefoldError('APP_STOPPED', 'the database is not open.', { retry: 'never' })
+    return this.#opened
+  }
+}
+
+function noHandle(): never {
+  throw new OnefoldError('TX_FOREIGN', 'a transaction that somebody else commits hands out no tx.')
+}

@@ -1,0 +1,118 @@
+import type { Execute, Listening, PostgresClient, PostgresConnection, QueryResult, SqlParameter, SqlRow } from './client.ts'
+
+type Result = SqlRow[] & { readonly command: string | null; readonly count: number }
+interface PendingQuery extends PromiseLike<Result> {
+  simple(): PromiseLike<Result[]>
+}
+
+/** The shape of a postgres.js `sql` bound to one connection, as far as it is used. */
+export interface PostgresJsTransaction {
+  unsafe(text: string, parameters?: never[]): PendingQuery
+}
+
+interface Reserved extends PostgresJsTransaction {
+  release(): void
+}
+
+/** A postgres.js `sql` (3.4), by the little of its type that tells it from everything else. */
+export interface PostgresJsShape {
+  readonly options: { readonly max: number }
+  reserve(): Promise<object>
+  begin(options: string, work: (tx: never) => unknown): Promise<unknown>
+}
+
+/** The transaction that its `begin` hands out. */
+export type PostgresJsTx<S> = S extends {
+  begin: {
+    <A>(work: (tx: infer Tx) => A | Promise<A>): unknown
+    <B>(options: string, work: (tx: never) => B | Promise<B>): unknown
+  }
+}
+  ? Tx
+  : never
+
+/** The same, as far as it is used. */
+export interface PostgresJs extends PostgresJsTransaction {
+  readonly options: {
+    readonly max: number
+    readonly host: readonly string[]
+    readonly port: readonly number[]
+    readonly database: string
+  }
+  reserve(): Promise<Reserved>
+  begin<R>(work: (tx: unknown) => Promise<R>): Promise<unknown>
+  listen(channel: string, notified: (payload: string) => void, connected?: () => void): Promise<{ unlisten(): Promise<void> }>
+}
+
+export function isPostgresJs(value: unknown): value is PostgresJs {
+  if (typeof value !== 'function') return false
+  const sql = value as unknown as Partial<PostgresJs>
+  return typeof sql.unsafe === 'function' && typeof sql.reserve === 'function'
+}
+
+/** Executes on any postgres.js handle: the pool's, a reserved connection's, a transaction's. */
+export const executeOn =
+  (sql: PostgresJsTransaction): Execute =>
+  async (text, parameters: readonly SqlParameter[] = []) =>
+    await sql.unsafe(text, parameters as never[])
+
+export class PostgresJsClient implements PostgresClient {
+  readonly library = 'postgres.js'
+  readonly execute: Execute
+  readonly #sql: PostgresJs
+
+  constructor(sql: PostgresJs) {
+    this.#sql = sql
+    this.execute = executeOn(sql)
+  }
+
+  get maxConnections(): number {
+    return this.#sql.options.max
+  }
+
+  get where(): string {
+    const { host, port, database } = this.#sql.options
+    return `${host[0] ?? 'localhost'}:${port[0] ?? 5432}/${database}`
+  }
+
+  async connect(): Promise<PostgresConnection> {
+    return new PostgresJsConnection(await this.#sql.reserve())
+  }
+
+  async listen(channel: string, on: { notified(payload: string): void; connected(): void }): Promise<Listening> {
+    const listening = await this.#sql.listen(channel, on.notified, on.connected)
+    return { close: () => listening.unlisten() }
+  }
+}
+
+class PostgresJsConnection implements PostgresConnection {
+  readonly #sql: Reserved
+  readonly execute: Execute
+
+  constructor(sql: Reserved) {
+    this.#sql = sql
+    this.execute = executeOn(sql)
+  }
+
+  async query(text: string, values: readonly unknown[]): Promise<QueryResult> {
+    const rows = await this.#sql.unsafe(text, values as never[])
+    return { rows: [...rows], rowCount: rows.count }
+  }
+
+  async begin(settings: readonly string[], query: string): Promise<readonly SqlRow[]> {
+    const local = settings.map((setting) => `set local ${setting};`).join('')
+    const results = await this.#sql.unsafe(`begin isolation level read committed;${local}${query}`).simple()
+    return results.at(-1) ?? []
+  }
+
+  async commit(): Promise<boolean> {
+    return (await this.#sql.unsafe('commit')).command === 'COMMIT'
+  }
+
+  /** A lost connection is dropped by the library itself; one with a transaction open is not to be handed to others. */
+  release(broken: boolean): void {
+    const back = (): void => this.#sql.release()
+    if (broken) this.#sql.unsafe('rollback').then(back, back)
+    else back()
+  }
+}

@@ -1,0 +1,218 @@
+import { bodyDigest } from '../../canonical-json.ts'
+import { OnefoldError } from '../../errors.ts'
+import { idKey } from '../../inbox/id-key.ts'
+import { SequenceSet } from '../../inbox/sequence-set.ts'
+import type { Envelope } from '../../message.ts'
+import type { StoreContext } from './known.ts'
+import { numberOf, numberOrNull, textOf, textOrUndefined } from './sql.ts'
+
+/** Body digests kept per numbered source, to tell a reused number from a repeat. */
+const keptBodies = 4_096
+/** A known identity that is forgotten between two statements is asked for again. */
+const mostLooks = 5
+
+/** 'too-old': not known, but stated to be from a time of which something was forgotten. Recorded like a new one. */
+export type IdentityStatus = 'new' | 'seen' | 'reused' | 'too-old' | OnefoldError
+
+export interface Claimed {
+  readonly statuses: IdentityStatus[]
+  /** The window has forgotten something; not told when nothing was new. */
+  readonly forgot: boolean
+}
+
+interface IdentityInput {
+  readonly index: number
+  readonly source: string
+  /** Hexadecimal, as is the body. */
+  readonly key: string
+  readonly body: string
+  readonly timeMs: number
+}
+
+/**
+ * Which identities a topic (at publish) or a subscription (its inbox) has taken.
+ *
+ * One unique index decides: check and record are one `insert … on conflict do nothing` for a whole batch, in the order of the
+ * index, so that two batches wait for each other and never in a circle. A generation is only a mark on each row that says when it
+ * is to be forgotten. A writer that meets an identity somebody else is just writing waits for that transaction's end.
+ * Numbered messages live in an interval set per source, locked by who adds to it.
+ */
+export class Windows {
+  readonly #context: StoreContext
+
+  constructor(context: StoreContext) {
+    this.#context = context
+  }
+
+  /** The window's number; made where it is new. */
+  async number(topic: string, group: string): Promise<number> {
+    const { sql, known, made, wallMs } = this.#context
+    const name = `${topic}\n${group}`
+    const cached = known.windows.get(name) ?? made.windows.get(name)
+    if (cached !== undefined) return cached
+    const find = 'select dedup from {s}.dedup_window where topic = $1 and grp = $2'
+    let row = await sql.row(find, topic, group)
+    if (row === undefined) {
+      row = await sql.row(
+        'insert into {s}.dedup_window (topic, grp, current) values ($1, $2, 0) on conflict do nothing returning dedup',
+        topic,
+        group,
+      )
+      if (row === undefined) row = await sql.row(find, topic, group)
+      else
+        await sql.rows(
+          `with g as (insert into {s}.generation (dedup, opened_ms) values ($1::int, $2::bigint) returning generation)
+           update {s}.dedup_window set current = (select generation from g) where dedup = $1::int`,
+          numberOf(row.dedup),
+          Math.floor(wallMs()),
+        )
+    }
+    if (row === undefined) throw new OnefoldError('DATABASE_CORRUPT', `the dedup window of ${topic} ${group} could not be made.`)
+    const number = numberOf(row.dedup)
+    made.windows.set(name, number)
+    return number
+  }
+
+  /** A message published up to this time may have been received and forgotten. Undefined: nothing was. */
+  async forgottenMs(topic: string, group: string): Promise<number | undefined> {
+    const row = await this.#context.sql.row(
+      'select forgotten_ms from {s}.dedup_window where topic = $1 and grp = $2',
+      topic,
+      group,
+    )
+    return numberOrNull(row?.forgotten_ms) ?? undefined
+  }
+
+  /** Checks and records, in order. A repeat within one call is 'seen' like any other. */
+  async claim(topic: string, group: string, envelopes: readonly Envelope[]): Promise<Claimed> {
+    const dedup = await this.number(topic, group)
+    const statuses: IdentityStatus[] = new Array(envelopes.length)
+    const first = new Map<string, IdentityInput>()
+    const repeats: IdentityInput[] = []
+    for (let index = 0; index < envelopes.length; index++) {
+      const envelope = envelopes[index] as Envelope
+      if (envelope.sequence !== undefined) continue
+      const key = hexOf(idKey(envelope.id))
+      const input = { index, source: envelope.source, key, body: hexOf(bodyDigest(envelope.json)), timeMs: envelope.timeMs }
+      const name = `${key} ${envelope.source}`
+      if (first.has(name)) repeats.push(input)
+      else first.set(name, input)
+    }
+    const { known, forgot } = await this.#claimAll(dedup, [...first.values()], statuses)
+    for (const repeat of repeats) {
+      const name = `${repeat.key} ${repeat.source}`
+      statuses[repeat.index] = (known.get(name) ?? first.get(name)?.body) === repeat.body ? 'seen' : 'reused'
+    }
+    for (let index = 0; index < envelopes.length; index++) {
+      const envelope = envelopes[index] as Envelope
+      if (envelope.sequence !== undefined) statuses[index] = await this.#claimSequence(dedup, topic, envelope, envelope.sequence)
+    }
+    return { statuses, forgot }
+  }
+
+  /** Answers the bodies of those that were known, and whether something has been forgotten. */
+  async #claimAll(
+    dedup: number,
+    inputs: readonly IdentityInput[],
+    statuses: IdentityStatus[],
+  ): Promise<{ known: Map<string, string>; forgot: boolean }> {
+    const { sql } = this.#context
+    const known = new Map<string, string>()
+    let forgot = false
+    let open = inputs
+    for (let look = 0; open.length > 0 && look < mostLooks; look++) {
+      const json = JSON.stringify(open)
+      const claimed = await sql.rows(
+        `with claimed as (
+           insert into {s}.identity (dedup, source, key, body, generation, time_ms)
+           select w.dedup, r.source, decode(r.key, 'hex'), decode(r.body, 'hex'), w.current, r."timeMs"
+           from {s}.dedup_window w, json_to_recordset($2::json) as r (source text, key text, body text, "timeMs" bigint)
+           where w.dedup = $1::int order by r.source collate "C", decode(r.key, 'hex')
+           on conflict do nothing returning source, key, time_ms),
+         -- Asked once all are in: a row may have been forgotten, and removed, while this statement waited for its place.
+         w as materialized (select {s}.forgotten_ms($1::int, (select count(*) from claimed)) as forgotten_ms)
+         select r.index, coalesce(c.time_ms <= w.forgotten_ms, false) as late, w.forgotten_ms is not null as forgot
+         from w, claimed c join json_to_recordset($2::json) as r (index int, source text, key text) on r.source = c.source and decode(r.key, 'hex') = c.key`,
+        dedup,
+        json,
+      )
+      for (const row of claimed) {
+        statuses[numberOf(row.index)] = row.late === true ? 'too-old' : 'new'
+        forgot ||= row.forgot === true
+      }
+      open = open.filter(({ index }) => statuses[index] === undefined)
+      if (open.length === 0) break
+      const rows = await sql.rows(
+        `select r.index, encode(i.body, 'hex') as body
+         from json_to_recordset($2::json) as r (index int, source text, key text)
+           join {s}.identity i on i.dedup = $1::int and i.source = r.source and i.key = decode(r.key, 'hex')`,
+        dedup,
+        JSON.stringify(open),
+      )
+      const bodies = new Map(rows.map((row) => [numberOf(row.index), textOf(row.body)]))
+      for (const { index, source, key, body } of open) {
+        const taken = bodies.get(index)
+        if (taken === undefined) continue
+        known.set(`${key} ${source}`, taken)
+        statuses[index] = taken === body ? 'seen' : 'reused'
+      }
+      open = open.filter(({ index }) => statuses[index] === undefined)
+    }
+    if (open.length > 0)
+      throw new OnefoldError(
+        'DATABASE_BUSY',
+        'identities were forgotten while they were looked up; the same again goes through.',
+        {
+          retry: 'now',
+        },
+      )
+    return { known, forgot }
+  }
+
+  async #claimSequence(dedup: number, topic: string, { source, json }: Envelope, sequence: bigint): Promise<IdentityStatus> {
+    const { sql } = this.#context
+    await sql.rows(
+      "insert into {s}.sequence (dedup, source, ranges) values ($1::int, $2, '') on conflict do nothing",
+      dedup,
+      source,
+    )
+    // The lock comes first: two that read the same set would each forget what the other adds.
+    const row = await sql.row('select ranges from {s}.sequence where dedup = $1::int and source = $2 for update', dedup, source)
+    const stored = textOrUndefined(row?.ranges)
+    const set = SequenceSet.from(stored === '' ? undefined : stored, { source: `${topic}/${source}` })
+    const body = hexOf(bodyDigest(json))
+    let added: 'new' | 'seen'
+    try {
+      added = set.add(sequence)
+    } catch (error) {
+      // The bound on gaps: refused, never dropped, and only this message.
+      if (error instanceof OnefoldError) return error
+      throw error
+    }
+    if (added === 'seen') {
+      const known = await sql.row(
+        `select encode(body, 'hex') as body from {s}.sequence_body where dedup = $1::int and source = $2 and sequence = $3::bigint`,
+        dedup,
+        source,
+        sequence.toString(),
+      )
+      // Older than the digests kept: the number alone says it was received.
+      return known === undefined || textOf(known.body) === body ? 'seen' : 'reused'
+    }
+    await sql.rows(
+      `with body as (
+         insert into {s}.sequence_body (dedup, source, sequence, body) values ($1::int, $2, $3::bigint, decode($4, 'hex')) on conflict do nothing),
+       old as (
+         delete from {s}.sequence_body where $3::bigint % 64 = 0 and dedup = $1::int and source = $2 and sequence < $3::bigint - ${keptBodies})
+       update {s}.sequence set ranges = $5 where dedup = $1::int and source = $2`,
+      dedup,
+      source,
+      sequence.toString(),
+      body,
+      set.toStored(),
+    )
+    return 'new'
+  }
+}
+
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
