@@ -1,10 +1,11 @@
 import type { Runtime } from '../../runtime.ts'
 import type { DedupWindow, MaintenanceOptions } from '../database.ts'
+import { effectiveWindow } from '../window-rules.ts'
 import { forgottenCalls, removeForgottenCalls } from './call-maintenance.ts'
 import { hasWork, nextFilter, step, storeFilter } from './maintenance.ts'
 import { RunningTime } from './running-time.ts'
 import type { SqliteSession, SqliteStores } from './session.ts'
-import { effectiveWindow, isAgeing, noteSealed, sealOld, storedWindow, storeWindow } from './window-maintenance.ts'
+import { isAgeing, noteSealed, sealOld, storedWindow, storeWindow } from './window-maintenance.ts'
 import type { WriteQueue } from './write-queue.ts'
 
 const callsEveryMs = 60_000
@@ -34,7 +35,7 @@ export class Housekeeping {
 
   /** True when there may be more to do now. */
   async step(options: MaintenanceOptions): Promise<boolean> {
-    const window = effectiveWindow(this.#reader, this.#asked)
+    const window = effectiveWindow(this.#asked, storedWindow(this.#reader))
     await this.#age(options, window)
     if (await this.buildFilter()) return true
     if (hasWork(this.#reader, options, window)) {

@@ -4,6 +4,7 @@ import { KeyHash } from '../../inbox/bloom-filter.ts'
 import { idKey } from '../../inbox/id-key.ts'
 import { SequenceSet } from '../../inbox/sequence-set.ts'
 import type { Envelope } from '../../message.ts'
+import { generationRows } from '../window-rules.ts'
 import { CollectedGenerations } from './collected-generations.ts'
 import type { SqlValue } from './connection.ts'
 import type { GenerationRow, SealedGenerations } from './generation-filters.ts'
@@ -11,8 +12,6 @@ import { GenerationFilters } from './generation-filters.ts'
 import type { Statements } from './statements.ts'
 import { bulkSizes } from './statements.ts'
 
-/** A generation takes this many identities: a few MB, so that random keys land on pages that are in memory. */
-export const generationRows = 65_536
 const insertIdentity = 'insert into {p}identity (generation, source, key, body)'
 const onConflict = 'on conflict do nothing'
 

@@ -1,31 +1,18 @@
 import type { AppEvent } from '../../event.ts'
 import type { DedupWindow, MaintenanceOptions } from '../database.ts'
+import type { StoredWindow } from '../window-rules.ts'
+import { believedAheadMs, rangeRows, shrunkEvent } from '../window-rules.ts'
 import { totalOf } from './running-time.ts'
 import type { SqliteSession, SqliteStores } from './session.ts'
 
-/** Rows removed per step: short transactions, so that publishers do not notice. */
-const rangeRows = 1_000
-/**
- * A stated time further ahead of our clock than this is not believed: one producer that is a year ahead would make the
- * messages of all others look late for a year. The price: such a producer's own late messages are not told from new ones.
- */
-const believedAheadMs = 3_600_000
-
 /** What whoever last looked after the file had configured; undefined as long as nobody has. */
-export function storedWindow({ statements }: SqliteStores): { readonly ms: number; readonly maxIds: number } | undefined {
+export function storedWindow({ statements }: SqliteStores): StoredWindow | undefined {
   const rows = statements
     .sql("select name, value from {p}meta where name in ('window_ms', 'window_max_ids')")
     .all<{ name: string; value: number }>()
   const ms = rows.find((row) => row.name === 'window_ms')?.value
   const maxIds = rows.find((row) => row.name === 'window_max_ids')?.value
   return ms === undefined || maxIds === undefined ? undefined : { ms, maxIds }
-}
-
-/** A process that has not been told of a window must not forget what another was told to remember. */
-export function effectiveWindow(reader: SqliteStores, asked: DedupWindow): DedupWindow {
-  const stored = storedWindow(reader)
-  if (asked.stated === true || stored === undefined) return asked
-  return { ms: Math.max(asked.ms, stored.ms), maxIds: Math.max(asked.maxIds, stored.maxIds) }
 }
 
 export function storeWindow({ statements }: SqliteSession, window: DedupWindow): void {
@@ -170,18 +157,5 @@ function shrunk({ statements }: SqliteSession, expired: Expired, liveMs: number,
   const { topic, grp } = statements
     .sql('select topic, grp from {p}window where window = ?')
     .get<{ topic: string; grp: string }>(expired.window) ?? { topic: '', grp: '' }
-  return {
-    kind: 'window-shrunk',
-    topic,
-    group: grp === '' ? undefined : grp,
-    message:
-      `duplicates are recognised for ${inWords(liveMs)} only, not for the ${inWords(window.ms)} of dedupWindow.ms: ` +
-      `${expired.rows} ids were forgotten before their time, because dedupWindow.maxIds is ${window.maxIds}. Raise it.`,
-  }
-}
-
-function inWords(ms: number): string {
-  const minutes = Math.max(0, ms) / 60_000
-  if (minutes < 120) return `${Math.floor(minutes)} min`
-  return minutes < 48 * 60 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1_440)} days`
+  return shrunkEvent({ topic, group: grp, rows: expired.rows, liveMs }, window)
 }

@@ -1,5 +1,6 @@
 import type { DedupWindowStatus } from '../../inspect/status.ts'
-import { generationRows } from './identity-windows.ts'
+import type { OldestGeneration } from '../window-rules.ts'
+import { headroomOf } from '../window-rules.ts'
 import { totalOf } from './running-time.ts'
 import type { SqliteStores } from './session.ts'
 import { storedWindow } from './window-maintenance.ts'
@@ -11,13 +12,6 @@ interface WindowRow {
   readonly generations: number
   readonly ids: number
   readonly oldest: number | null
-}
-
-interface OldestRow {
-  readonly opened_ms: number
-  readonly sealed_ms: number | null
-  readonly running_ms: number | null
-  readonly rows: number
 }
 
 /** How far every dedup window reaches back, and how long that will last. */
@@ -39,7 +33,7 @@ export function readWindows(stores: SqliteStores, nowMs: number): DedupWindowSta
           ? undefined
           : statements
               .sql('select opened_ms, sealed_ms, running_ms, rows from {p}generation where generation = ?')
-              .get<OldestRow>(row.oldest)
+              .get<OldestGeneration>(row.oldest)
       const liveMs = oldest === undefined ? 0 : Math.max(0, nowMs - oldest.opened_ms)
       return {
         name: row.grp === '' ? row.topic : `${row.topic}/${row.grp}`,
@@ -56,24 +50,4 @@ export function readWindows(stores: SqliteStores, nowMs: number): DedupWindowSta
           configured === undefined ? { ids: null, ms: null } : headroomOf(configured, row.ids, oldest, { nowMs, runningMs }),
       }
     })
-}
-
-/** The oldest generation goes when the newer ones hold `maxIds`, or when both clocks say that it is over. */
-function headroomOf(
-  configured: { readonly ms: number; readonly maxIds: number },
-  ids: number,
-  oldest: OldestRow | undefined,
-  { nowMs, runningMs }: { readonly nowMs: number; readonly runningMs: number },
-): { ids: number; ms: number } {
-  if (oldest === undefined || oldest.sealed_ms === null) {
-    // It is the newest as well: it is sealed first, when it is full or an eighth of the window old.
-    const untilSealedMs = Math.max(0, (oldest?.opened_ms ?? nowMs) + configured.ms / 8 - nowMs)
-    return { ids: configured.maxIds + Math.max(0, generationRows - ids), ms: configured.ms + Math.round(untilSealedMs) }
-  }
-  const byWallMs = configured.ms - (nowMs - oldest.sealed_ms)
-  const byRunningMs = configured.ms - (oldest.running_ms === null ? 0 : runningMs - oldest.running_ms)
-  return {
-    ids: Math.max(0, configured.maxIds - (ids - oldest.rows)),
-    ms: Math.max(0, byWallMs, byRunningMs),
-  }
 }
