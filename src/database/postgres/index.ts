@@ -32,6 +32,16 @@ export function postgres(target: unknown, options: PostgresOptions<unknown> = {}
   return new PostgresDatabase(checkedOptions(target, options))
 }
 
+export type { DrizzleDatabase } from './adapters/from-drizzle.ts'
+export { fromDrizzle } from './adapters/from-drizzle.ts'
+export type { KnexDatabase } from './adapters/from-knex.ts'
+export { fromKnex } from './adapters/from-knex.ts'
+export type { KyselyDatabase } from './adapters/from-kysely.ts'
+export { fromKysely } from './adapters/from-kysely.ts'
+export type { FromPrismaOptions, PrismaDatabase } from './adapters/from-prisma.ts'
+export { fromPrisma } from './adapters/from-prisma.ts'
+export type { TypeOrmDataSource } from './adapters/from-typeorm.ts'
+export { fromTypeOrm } from './adapters/from-typeorm.ts'
 export type { PgPool } from './pg-client.ts'
 export { fromPostgresJs } from './plain-transactions.ts'
 export type { PostgresJsShape, PostgresJsTx } from './postgres-js-client.ts'

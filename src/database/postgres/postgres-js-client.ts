@@ -1,13 +1,10 @@
 import type { Execute, Listening, PostgresClient, PostgresConnection, QueryResult, SqlParameter, SqlRow } from './client.ts'
+import { isConnectionLost } from './errors.ts'
 
 type Result = SqlRow[] & { readonly command: string | null; readonly count: number }
-interface PendingQuery extends PromiseLike<Result> {
-  simple(): PromiseLike<Result[]>
-}
-
 /** The shape of a postgres.js `sql` bound to one connection, as far as it is used. */
 export interface PostgresJsTransaction {
-  unsafe(text: string, parameters?: never[]): PendingQuery
+  unsafe(text: string, parameters?: never[]): PromiseLike<Result>
 }
 
 interface Reserved extends PostgresJsTransaction {
@@ -18,18 +15,12 @@ interface Reserved extends PostgresJsTransaction {
 export interface PostgresJsShape {
   readonly options: { readonly max: number }
   reserve(): Promise<object>
-  begin(options: string, work: (tx: never) => unknown): Promise<unknown>
+  readonly begin: (...parameters: never[]) => Promise<unknown>
 }
 
-/** The transaction that its `begin` hands out. */
-export type PostgresJsTx<S> = S extends {
-  begin: {
-    <A>(work: (tx: infer Tx) => A | Promise<A>): unknown
-    <B>(options: string, work: (tx: never) => B | Promise<B>): unknown
-  }
-}
-  ? Tx
-  : never
+/** The transaction that its `begin` hands out. Of its two forms the compiler shows the one with options. */
+export type PostgresJsTx<S extends PostgresJsShape> =
+  Parameters<S['begin']> extends [string, (tx: infer Tx) => unknown] ? Tx : never
 
 /** The same, as far as it is used. */
 export interface PostgresJs extends PostgresJsTransaction {
@@ -85,34 +76,51 @@ export class PostgresJsClient implements PostgresClient {
   }
 }
 
+/**
+ * A statement on a reserved connection that is gone ends the process in postgres.js 3.4
+ * (https://github.com/porsager/postgres/issues/1208): once one has failed so, no other is sent.
+ */
 class PostgresJsConnection implements PostgresConnection {
   readonly #sql: Reserved
-  readonly execute: Execute
+  #lost: unknown
 
   constructor(sql: Reserved) {
     this.#sql = sql
-    this.execute = executeOn(sql)
   }
 
+  readonly execute: Execute = (text, parameters: readonly SqlParameter[] = []) => this.#send(text, parameters as never[])
+
   async query(text: string, values: readonly unknown[]): Promise<QueryResult> {
-    const rows = await this.#sql.unsafe(text, values as never[])
+    const rows = await this.#send(text, values as never[])
     return { rows: [...rows], rowCount: rows.count }
   }
 
   async begin(settings: readonly string[], query: string): Promise<readonly SqlRow[]> {
     const local = settings.map((setting) => `set local ${setting};`).join('')
-    const results = await this.#sql.unsafe(`begin isolation level read committed;${local}${query}`).simple()
+    const results = (await this.#send(`begin isolation level read committed;${local}${query}`, [])) as unknown as Result[]
     return results.at(-1) ?? []
   }
 
   async commit(): Promise<boolean> {
-    return (await this.#sql.unsafe('commit')).command === 'COMMIT'
+    return (await this.#send('commit', [])).command === 'COMMIT'
   }
 
-  /** A lost connection is dropped by the library itself; one with a transaction open is not to be handed to others. */
+  /** A lost connection goes back by itself; one with a transaction open is not to be handed to others. */
   release(broken: boolean): void {
-    const back = (): void => this.#sql.release()
-    if (broken) this.#sql.unsafe('rollback').then(back, back)
+    const back = (): void => {
+      if (this.#lost === undefined) this.#sql.release()
+    }
+    if (broken) this.#send('rollback', []).then(back, back)
     else back()
+  }
+
+  async #send(text: string, parameters: never[]): Promise<Result> {
+    if (this.#lost !== undefined) throw this.#lost
+    try {
+      return await this.#sql.unsafe(text, parameters)
+    } catch (error) {
+      if (isConnectionLost(error)) this.#lost = error
+      throw error
+    }
   }
 }

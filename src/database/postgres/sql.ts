@@ -35,7 +35,8 @@ function inSchema(text: string, schema: string): string {
   }
   let result = ofSchema.get(text)
   if (result === undefined) {
-    result = text.replaceAll('{s}', schema)
+    // Libraries that learn a parameter's type from the server would make JSON of what is JSON already.
+    result = text.replaceAll('{s}', schema).replace(/(\$\d+)::json\b/g, '$1::text::json')
     ofSchema.set(text, result)
   }
   return result
