@@ -1,50 +1,45 @@
-import { mkdirSync } from 'node:fs'
-import { DatabaseSync } from 'node:sqlite'
-import type { ErrorCode } from '../src/index.ts'
+import { nodeRuntime } from '../src/runtime/node-runtime.ts'
 import { seededRandom } from '../src/testing/index.ts'
-import { paidTable } from '../test/support/call-workload.ts'
 import { PaymentProcess } from '../test/support/payment-process.ts'
-import type { Setting, Topology } from '../test/support/torture-workload.ts'
-import { appFile, createTables } from '../test/support/torture-workload.ts'
-import type { FillingDisk } from './disks.ts'
-import { PowerCutDisk } from './disks.ts'
-import type { Fault, FaultKind } from './fault-kinds.ts'
+import type { Engine, Processes, Store, Synchronous } from './engine.ts'
+import type { FaultKind, SharedFaultKind, WorkerFaultKind } from './fault-kinds.ts'
 import { longestJumpMs, workerFaults } from './faults.ts'
 import type { Plan } from './plan.ts'
 import { Publications } from './publications.ts'
 import { pause, Slot } from './slot.ts'
+import type { WorkerConfig } from './worker.ts'
+import type { Opened } from './worker-database.ts'
+import { openWorkerDatabase } from './worker-database.ts'
 
 export interface ArenaOptions {
   readonly name: string
-  readonly topology: Topology
-  readonly disk: PowerCutDisk | FillingDisk | undefined
-  readonly folder: string
+  readonly topology: WorkerConfig['topology']
+  readonly engine: Engine
+  readonly store: Store
   readonly slots: number
   readonly seed: number
-  readonly synchronous: 'FULL' | 'NORMAL'
+  readonly synchronous: Synchronous
   readonly kinds: readonly FaultKind[]
   readonly scratch: string
 }
 
-/** With which `start()` may be refused while the disk is full or fails. */
-const refusals: readonly string[] = ['COMMIT_UNKNOWN', 'DATABASE_FULL', 'DATABASE_IO'] satisfies ErrorCode[]
 /** Short, so that a frozen process is taken over often. */
 const leaseMs = 800
 
-/** One file (or two, with a broker beside it), the processes on it, and what is done to them. */
-export class Arena {
+/** One database (or two, with a broker beside it), the processes on it, and what is done to them. */
+export class Arena implements Processes {
   readonly name: string
   readonly publications = new Publications()
   readonly unexpected: string[] = []
-  /** Codes with which `start()` was refused while the disk was full or failing. */
+  /** Codes with which `start()` was refused while the database could not be used. */
   readonly refused: string[] = []
   /** Everything that its processes have said. */
   readonly log: string[] = []
-  readonly setting: Setting
+  readonly store: Store
   readonly provider: PaymentProcess | undefined
   readonly #options: ArenaOptions
   readonly #slots: Slot[]
-  readonly #possible: readonly (keyof typeof workerFaults)[]
+  readonly #possible: readonly WorkerFaultKind[]
   /** Set while no process may be started. */
   #dark: Promise<void> | undefined
   #lateMs = 0
@@ -53,11 +48,6 @@ export class Arena {
   #lanes: Promise<void>[] = []
 
   static async open(options: ArenaOptions): Promise<Arena> {
-    mkdirSync(options.folder, { recursive: true })
-    createTables(options.folder)
-    const database = new DatabaseSync(appFile(options.folder))
-    database.exec(paidTable)
-    database.close()
     // With less than FULL the consumers are at-least-once, and none of them makes calls.
     const provider = options.synchronous === 'FULL' ? await PaymentProcess.start({ ...trouble, seed: options.seed }) : undefined
     return new Arena(options, provider)
@@ -67,8 +57,8 @@ export class Arena {
     this.#options = options
     this.name = options.name
     this.provider = provider
-    this.setting = { ...options, leaseMs }
-    this.#possible = (Object.keys(workerFaults) as (keyof typeof workerFaults)[]).filter((kind) => options.kinds.includes(kind))
+    this.store = options.store
+    this.#possible = (Object.keys(workerFaults) as WorkerFaultKind[]).filter((kind) => options.kinds.includes(kind))
     this.#slots = Array.from(
       { length: options.slots },
       (_, number) =>
@@ -76,7 +66,8 @@ export class Arena {
           number,
           publications: this.publications,
           config: (start, publish) => ({
-            ...this.setting,
+            ...this.#setting,
+            database: this.store.forSlot(number),
             seed: options.seed * 10_000 + 1_000 * number + start,
             publish,
             providerUrl: provider?.url,
@@ -85,9 +76,25 @@ export class Arena {
           onLine: (pid, line) => void this.log.push(`${Math.round(performance.now())} ${pid} ${line}`),
           onUnexpected: (story) => this.unexpected.push(`${this.name}: ${story}`),
           onRefused: (code, story) =>
-            void (refusals.includes(code) ? this.refused.push(code) : this.unexpected.push(`${this.name}: ${story}`)),
+            void (options.engine.refusals.includes(code)
+              ? this.refused.push(code)
+              : this.unexpected.push(`${this.name}: ${story}`)),
         }),
     )
+  }
+
+  /** An app in this process that only looks on. */
+  observe(): Opened {
+    return openWorkerDatabase(this.store.direct, this.#setting, nodeRuntime(), () => {})
+  }
+
+  get synchronous(): Synchronous {
+    return this.#options.synchronous
+  }
+
+  get #setting(): Pick<WorkerConfig, 'topology' | 'seed' | 'leaseMs'> {
+    const { topology, seed } = this.#options
+    return { topology, seed, leaseMs }
   }
 
   get starts(): number {
@@ -98,13 +105,17 @@ export class Arena {
     return this.#options.kinds
   }
 
+  get #shared(): readonly SharedFaultKind[] {
+    return (Object.keys(this.store.faults) as SharedFaultKind[]).filter((kind) => this.#kinds.includes(kind))
+  }
+
   /** Injects until the plan is over. */
   async torment(plan: Plan): Promise<void> {
     const random = (...about: (string | number)[]): (() => number) => seededRandom(this.#options.seed, this.name, ...about)
     this.#lanes = this.#slots.map((slot) => this.#keepRunning(slot))
     await Promise.all([
       ...this.#slots.map((slot) => this.#tormentSlot(slot, plan, random('slot', slot.number))),
-      this.#tormentDisk(plan, random('disk')),
+      ...this.#shared.map((kind) => this.#tormentAll(kind, plan, random('disk', kind))),
     ])
   }
 
@@ -138,13 +149,13 @@ export class Arena {
     await Promise.all(this.#lanes)
   }
 
-  /** Ends all processes at once, and takes the disk away. */
+  /** Ends all processes at once, and takes the database away. */
   async destroy(): Promise<void> {
     this.#over = true
     await Promise.all(this.#slots.map((slot) => slot.kill('the end')))
     await Promise.all(this.#lanes)
     await this.provider?.stop()
-    await this.#options.disk?.unmount()
+    await this.store.close()
   }
 
   async #keepRunning(slot: Slot): Promise<void> {
@@ -161,24 +172,22 @@ export class Arena {
   }
 
   async #tormentSlot(slot: Slot, plan: Plan, random: () => number): Promise<void> {
-    const { topology, scratch } = this.#options
-    const context = { random, topology, leaseMs, scratch, calls: this.provider !== undefined }
+    const { topology, scratch, engine } = this.#options
+    const context = { random, topology, freezeMs: engine.freezeMs(leaseMs), scratch, calls: this.provider !== undefined }
     while (!plan.over && !this.#over) {
       await pause(30 + random() * 300)
       const kind = slot.isUp ? plan.next(this.#possible, random) : undefined
-      if (kind !== undefined) await plan.carryOut(kind, () => workerFaults[kind as keyof typeof workerFaults](slot, context))
+      if (kind !== undefined) await plan.carryOut(kind, () => workerFaults[kind](slot, context))
     }
   }
 
-  async #tormentDisk(plan: Plan, random: () => number): Promise<void> {
-    const { disk } = this.#options
-    const kind = disk instanceof PowerCutDisk ? 'power-cut' : 'full-disk'
-    if (disk === undefined || !this.#kinds.includes(kind)) return
-    while (!plan.over && !this.#over) {
+  async #tormentAll(kind: SharedFaultKind, plan: Plan, random: () => number): Promise<void> {
+    const inject = this.store.faults[kind]
+    while (inject !== undefined && !plan.over && !this.#over) {
       await this.#someWork(5 + Math.floor(random() * 25))
       await pause(random() * 500)
       if (plan.over || this.#over || !plan.isDue(kind)) continue
-      await plan.carryOut(kind, () => (disk instanceof PowerCutDisk ? this.#cutPower(disk) : this.#fill(disk, random)))
+      await plan.carryOut(kind, () => inject(this, random))
     }
   }
 
@@ -188,32 +197,22 @@ export class Arena {
     for (let left = 250; left > 0 && this.publications.acknowledged < enough && !this.#over; left--) await pause(20)
   }
 
-  async #cutPower(disk: PowerCutDisk): Promise<Fault> {
+  async loseAll(by: FaultKind, cut: () => Promise<void>, restore: () => Promise<void>): Promise<void> {
     let back = (): void => {}
     this.#dark = new Promise((resolve) => {
       back = resolve
     })
     try {
       // From here on nobody is to blame for ending.
-      for (const slot of this.#slots) slot.doom('power-cut')
-      // With the power goes everything at once. A process that lived a moment longer would see what no process can: the page cache
-      // of a file system that forgets, and a flush that succeeds because its journal has been given up.
+      for (const slot of this.#slots) slot.doom(by)
       await Promise.all(this.#slots.map((slot) => slot.freeze()))
-      await disk.cut()
-      await Promise.all(this.#slots.map((slot) => slot.kill('power-cut')))
-      await disk.restore()
+      await cut()
+      await Promise.all(this.#slots.map((slot) => slot.kill(by)))
+      await restore()
     } finally {
       this.#dark = undefined
       back()
     }
-    return { kind: 'power-cut', where: this.name }
-  }
-
-  async #fill(disk: FillingDisk, random: () => number): Promise<Fault> {
-    await disk.fill(Math.floor(random() * 3) * 4_096)
-    await pause(300 + random() * 1_000)
-    disk.free()
-    return { kind: 'full-disk', where: this.name }
   }
 }
 

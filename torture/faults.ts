@@ -2,7 +2,8 @@
 import type { Point } from '../src/points.ts'
 import { callPoints, consumePoints, publishPoints, relayPoints } from '../src/points.ts'
 import type { Topology } from '../test/support/torture-workload.ts'
-import type { Fault, FaultKind } from './fault-kinds.ts'
+import type { Engine } from './engine.ts'
+import type { Fault, WorkerFaultKind } from './fault-kinds.ts'
 import type { Slot } from './slot.ts'
 import { pause, within } from './slot.ts'
 import { failSystemCall, killAtSystemCall } from './system-call-faults.ts'
@@ -10,7 +11,7 @@ import { failSystemCall, killAtSystemCall } from './system-call-faults.ts'
 export interface FaultContext {
   readonly random: () => number
   readonly topology: Topology
-  readonly leaseMs: number
+  readonly freezeMs: ReturnType<Engine['freezeMs']>
   /** Outside every disk that is meddled with. */
   readonly scratch: string
   /** Charges are made, so the points of calls are passed. */
@@ -33,7 +34,7 @@ const patienceMs = 1_500
 
 type Inject = (slot: Slot, context: FaultContext) => Promise<Fault | undefined>
 
-export const workerFaults: Readonly<Record<Exclude<FaultKind, 'power-cut' | 'full-disk'>, Inject>> = {
+export const workerFaults: Readonly<Record<WorkerFaultKind, Inject>> = {
   kill,
   'kill-at-point': killAtPoint,
   'kill-at-system-call': killAtSystemCall,
@@ -70,7 +71,8 @@ async function freeze(kind: 'freeze' | 'freeze-in-transaction', slot: Slot, cont
   const where = await slot.halt({ at: oneOf(points, context.random), pass: passOf(context), signal: 'SIGSTOP' }, patienceMs)
   if (slot.worker !== worker) return undefined
   if (where === undefined) worker.kill('SIGSTOP')
-  await within((1.2 + context.random()) * context.leaseMs, worker.ended)
+  const [least, most] = context.freezeMs[where === undefined ? 'freeze' : kind]
+  await within(least + context.random() * (most - least), worker.ended)
   if (slot.worker !== worker || slot.doomedBy !== undefined) return undefined
   worker.kill('SIGCONT')
   return where === undefined ? { kind: 'freeze', where: 'any time' } : { kind, where }

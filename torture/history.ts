@@ -1,11 +1,10 @@
 /** What is known of an arena, as a history: its publishers' answers, the workload's own tables, and the provider's ledger. */
-import { DatabaseSync } from 'node:sqlite'
 import type { AttentionItem } from '../src/index.ts'
 import type { Operation, SnapshotOperation } from '../src/testing/index.ts'
 import type { AppliedRow } from '../test/support/call-audit.ts'
 import type { Ledger } from '../test/support/payment-ledger.ts'
 import type { Order } from '../test/support/torture-workload.ts'
-import { appFile, isPlaced } from '../test/support/torture-workload.ts'
+import { isPlaced } from '../test/support/torture-workload.ts'
 import type { Publications } from './publications.ts'
 
 export interface Rows {
@@ -16,20 +15,13 @@ export interface Rows {
   readonly totals: readonly { readonly key: string; readonly orders: number; readonly sum: number }[]
 }
 
-export function readRows(folder: string): Rows {
-  const database = new DatabaseSync(appFile(folder), { timeout: 10_000 })
-  try {
-    const all = <R>(sql: string): R[] => database.prepare(sql).all() as R[]
-    return {
-      applied: all('select id, key, number, attempt from applied order by row'),
-      heard: all('select id, key, number from heard order by row'),
-      paid: all('select id, key, number, charge, attempt from paid order by row'),
-      placed: all('select id from placed'),
-      totals: all('select key, orders, sum from total'),
-    }
-  } finally {
-    database.close()
-  }
+/** The statements that read them, on any engine. */
+export const rowStatements: Readonly<Record<keyof Rows, string>> = {
+  applied: 'select id, key, number, attempt from applied order by "row"',
+  heard: 'select id, key, number from heard order by "row"',
+  paid: 'select id, key, number, charge, attempt from paid order by "row"',
+  placed: 'select id from placed',
+  totals: 'select key, orders, sum from total',
 }
 
 export interface Known {

@@ -1,11 +1,8 @@
-import { DatabaseSync } from 'node:sqlite'
 import type { AttentionItem } from '../src/index.ts'
-import { nodeRuntime } from '../src/runtime/node-runtime.ts'
 import type { History, Violation } from '../src/testing/index.ts'
 import { checkAll, explain } from '../src/testing/index.ts'
-import { appFile, brokerFile, openApp } from '../test/support/torture-workload.ts'
 import type { Arena } from './arena.ts'
-import { historyOf, readRows, totalsAreRight } from './history.ts'
+import { historyOf, totalsAreRight } from './history.ts'
 import { Interrupted } from './interrupted.ts'
 import { pause } from './slot.ts'
 
@@ -41,18 +38,20 @@ export async function judge(arena: Arena, interrupted: () => boolean): Promise<V
   if (interrupted()) throw new Interrupted()
   await arena.close()
 
-  const app = openApp(arena.setting, nodeRuntime(), () => {})
+  const { app, close } = arena.observe()
   const attention = await app.attention.list({ limit: 10_000 })
   const { groups } = await app.status()
   await app.stop()
+  await close()
   const sum = (field: 'fenced' | 'suppressed'): number => groups.reduce((total, group) => total + group[field], 0)
 
   const ledger = await arena.provider?.settled()
+  const damage = await arena.store.damage()
   const history = historyOf({
     ...arena,
     attention: attention as readonly AttentionItem[],
     ledger,
-    rows: readRows(arena.setting.folder),
+    rows: await arena.store.readRows(),
   })
   const semantics = arena.provider === undefined ? 'at-least-once' : 'effectively-once'
   const violations = checkAll(history, {
@@ -69,37 +68,26 @@ export async function judge(arena: Arena, interrupted: () => boolean): Promise<V
     history,
     violations,
     explained: explain(violations, history),
-    otherwise: [...arena.unexpected, ...stuck, ...damage(arena)],
+    otherwise: [...arena.unexpected, ...stuck, ...damage.map((what) => `${arena.name}: ${what}`)],
   }
 }
 
 /** Until all is published and applied by every group (true), or nothing happens any more. */
-async function rest({ publications, setting, provider }: Arena, interrupted: () => boolean): Promise<boolean> {
+async function rest({ publications, store, synchronous, provider }: Arena, interrupted: () => boolean): Promise<boolean> {
   const begun = performance.now()
   let stillSince = begun
   let before = ''
   while (!interrupted() && performance.now() - begun < calmMs) {
-    const { applied, heard, paid } = readRows(setting.folder)
+    const { applied, heard, paid } = await store.readRows()
     const counts = [applied, ...(provider === undefined ? [] : [heard, paid])].map(
       (rows) => new Set(rows.map(({ id }) => id)).size,
     )
     if (publications.complete && counts.every((count) => count >= publications.published)) return true
     const now = [publications.acknowledged, ...counts].join()
     if (now !== before) stillSince = performance.now()
-    else if (performance.now() - stillSince > stillMs[setting.synchronous ?? 'FULL']) return false
+    else if (performance.now() - stillSince > stillMs[synchronous]) return false
     before = now
     await pause(200)
   }
   return false
-}
-
-function damage({ setting, name }: Arena): string[] {
-  const files =
-    setting.topology === 'in-database' ? [appFile(setting.folder)] : [appFile(setting.folder), brokerFile(setting.folder)]
-  return files.flatMap((file) => {
-    const database = new DatabaseSync(file)
-    const found = database.prepare('pragma integrity_check').all() as { integrity_check: string }[]
-    database.close()
-    return found.filter((row) => row.integrity_check !== 'ok').map((row) => `${name}: ${file}: ${row.integrity_check}`)
-  })
 }

@@ -1,5 +1,5 @@
 /**
- * npm run torture: real faults on real processes over one database file, then an audit of what became of every message. See
+ * npm run torture: real faults on real processes over one database, then an audit of what became of every message. See
  * settings.ts for the options, fault-kinds.ts for what is done, and docs/torture.md for what it shows and what not.
  */
 import { mkdtempSync } from 'node:fs'
@@ -13,7 +13,7 @@ import type { Settings } from './settings.ts'
 import { parseSettings, UsageError, usage } from './settings.ts'
 
 const settings = settingsOrExit()
-const noMounts = enterMountNamespace(import.meta.filename)
+const noMounts = settings.engine === 'sqlite' ? enterMountNamespace(import.meta.filename) : undefined
 const run = new Run(settings, mkdtempSync(join(tmpdir(), 'onefold-torture-')), noMounts)
 let signalled = 0
 

@@ -23,7 +23,7 @@ export class Plan {
   }
 
   /** Of those that can be done here, a kind that has had less than its share is more likely. Undefined: none of them is called for. */
-  next(possible: readonly FaultKind[], random: () => number): FaultKind | undefined {
+  next<K extends FaultKind>(possible: readonly K[], random: () => number): K | undefined {
     const wanted = possible.filter((kind) => this.#kinds.includes(kind))
     const weights = wanted.map((kind) => this.#share(kind) * (this.isDue(kind) ? 4 : 1))
     let drawn = random() * weights.reduce((sum, weight) => sum + weight, 0)

@@ -1,6 +1,6 @@
 import type { CheckerName } from '../src/testing/index.ts'
 import type { FaultKind } from './fault-kinds.ts'
-import { faultKinds, whatItIs } from './fault-kinds.ts'
+import { whatItIs } from './fault-kinds.ts'
 import type { Result } from './run.ts'
 
 /** Which checkers speak of what; the others are counted in `otherViolations`. */
@@ -71,17 +71,18 @@ function placesOf({ faults }: Result): Record<string, Record<string, number>> {
 export function markdownOf(result: Result): string {
   const document = documentOf(result)
   const { settings, verdicts, skipped } = result
+  const sync = settings.engine === 'sqlite' ? 'synchronous' : 'commits'
   const consumers =
     settings.synchronous === 'FULL'
       ? 'effectively once: a ledger, a board that hears of it, and billing with a declared call'
-      : 'at least once: with synchronous NORMAL, `start()` refuses effectively-once'
+      : `at least once: with ${sync} NORMAL, \`start()\` refuses effectively-once`
   const lines = [
     `# Torture of ${settings.engine}`,
     '',
-    `Seed ${settings.seed}, synchronous ${settings.synchronous}, consumers ${consumers}.`,
+    `Seed ${settings.seed}, ${sync} ${settings.synchronous}, consumers ${consumers}.`,
     `${document.faults} faults in ${document.seconds} s on ${document.processesStarted} processes; ${document.messages} messages, ` +
       `${document.acknowledged} acknowledged, ${document.charges} charges in the provider's ledger; ${document.fencedCommits} commits fenced, ` +
-      `${document.repeatsSuppressed} repeats suppressed, ${document.startsRefused} starts refused while the disk failed.`,
+      `${document.repeatsSuppressed} repeats suppressed, ${document.startsRefused} starts refused while ${settings.engine === 'sqlite' ? 'the disk failed' : 'the server was away'}.`,
     '',
     '## Faults',
     '',
@@ -95,7 +96,7 @@ export function markdownOf(result: Result): string {
     '',
     '| kind | where | faults |',
     '|---|---|---:|',
-    ...faultKinds.flatMap((kind) =>
+    ...settings.only.flatMap((kind) =>
       Object.entries(document.places[kind] ?? {})
         .sort(([, a], [, b]) => b - a)
         .map(([where, count]) => `| ${kind} | ${where} | ${count} |`),

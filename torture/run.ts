@@ -1,18 +1,19 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { historyToLines } from '../src/testing/index.ts'
 import { endWorkers } from '../test/support/worker-process.ts'
 import { Arena } from './arena.ts'
-import { FillingDisk, PowerCutDisk } from './disks.ts'
+import type { Engine } from './engine.ts'
 import type { Fault, FaultKind } from './fault-kinds.ts'
 import { Interrupted } from './interrupted.ts'
 import type { Verdict } from './judge.ts'
 import { judge } from './judge.ts'
 import type { Skip } from './machine.ts'
-import { cannotDo } from './machine.ts'
 import { Plan } from './plan.ts'
+import { PostgresEngine } from './postgres-engine.ts'
 import type { Settings } from './settings.ts'
+import { SqliteEngine } from './sqlite-engine.ts'
 
 export interface Result {
   readonly settings: Settings
@@ -30,9 +31,8 @@ export interface Result {
 export class Run {
   readonly #settings: Settings
   readonly #scratch: string
-  readonly #noMounts: string | undefined
+  readonly #engine: Engine
   readonly #arenas: Arena[] = []
-  readonly #images: string[] = []
   #plan: Plan | undefined
   #phase = 'looks at what the machine allows'
   #interrupted = false
@@ -41,7 +41,11 @@ export class Run {
   constructor(settings: Settings, scratch: string, noMounts: string | undefined) {
     this.#settings = settings
     this.#scratch = scratch
-    this.#noMounts = noMounts
+    const { synchronous } = settings
+    this.#engine =
+      settings.engine === 'sqlite'
+        ? new SqliteEngine({ scratch, synchronous, noMounts })
+        : new PostgresEngine({ scratch, synchronous })
   }
 
   /** For a line on a terminal. */
@@ -62,9 +66,9 @@ export class Run {
   async toItsEnd(): Promise<Result> {
     const settings = this.#settings
     const started = performance.now()
-    const skipped = await cannotDo(settings.only, this.#scratch, this.#noMounts)
+    const skipped = await this.#engine.cannotDo(settings.only)
     const kinds = settings.only.filter((kind) => !skipped.some((skip) => skip.kind === kind))
-    this.#phase = 'makes disks'
+    this.#phase = this.#engine.name === 'sqlite' ? 'makes disks' : 'starts servers'
     await this.#open(kinds)
     this.#check()
 
@@ -79,7 +83,7 @@ export class Run {
     this.#check()
     const violated = verdicts.some((verdict) => verdict.violations.length + verdict.otherwise.length > 0)
     return {
-      evidence: violated ? this.#keepEvidence(verdicts) : undefined,
+      evidence: violated ? await this.#keepEvidence(verdicts) : undefined,
       settings,
       seconds: (performance.now() - started) / 1_000,
       faults: plan.faults,
@@ -91,10 +95,10 @@ export class Run {
   }
 
   /** The files, the histories, and what the processes said, for whoever wants to know why. Answers the folder. */
-  #keepEvidence(verdicts: readonly Verdict[]): string {
+  async #keepEvidence(verdicts: readonly Verdict[]): Promise<string> {
     const evidence = mkdtempSync(join(tmpdir(), 'onefold-torture-evidence-'))
-    for (const { name, setting, log } of this.#arenas) {
-      cpSync(setting.folder, join(evidence, name), { recursive: true, filter: (path) => !path.endsWith('lost+found') })
+    for (const { name, store, log } of this.#arenas) {
+      await store.keepEvidence(join(evidence, name))
       writeFileSync(join(evidence, `${name}.log`), log.join('\n'))
     }
     for (const { arena, history } of verdicts) writeFileSync(join(evidence, `${arena}.history`), historyToLines(history))
@@ -105,7 +109,8 @@ export class Run {
   async cleanUp(): Promise<void> {
     await Promise.allSettled(this.#arenas.map((arena) => arena.destroy()))
     await endWorkers()
-    for (const file of [...this.#images, this.#scratch]) rmSync(file, { recursive: true, force: true })
+    await this.#engine.cleanUp()
+    rmSync(this.#scratch, { recursive: true, force: true })
   }
 
   #check(): void {
@@ -114,25 +119,16 @@ export class Run {
 
   async #open(kinds: readonly FaultKind[]): Promise<void> {
     const { seed, synchronous } = this.#settings
-    const common = { seed, synchronous, kinds, scratch: this.#scratch }
-    const elsewhere = kinds.filter((kind) => kind !== 'full-disk')
-    for (const topology of ['in-database', 'test-broker'] as const) {
-      if (elsewhere.length === 0) break
-      const folder = join(this.#scratch, topology)
-      mkdirSync(folder)
-      const disk = kinds.includes('power-cut') ? await this.#powerCutDisk(topology, folder) : undefined
-      this.#arenas.push(await Arena.open({ ...common, name: topology, topology, disk, folder, slots: 3 }))
+    const common = { seed, synchronous, kinds, scratch: this.#scratch, engine: this.#engine }
+    for (const { open, ...plan } of this.#engine.arenas(kinds)) {
+      const store = await open()
+      try {
+        this.#arenas.push(await Arena.open({ ...common, ...plan, store }))
+      } catch (error) {
+        await store.close()
+        throw error
+      }
       this.#check()
     }
-    if (!kinds.includes('full-disk')) return
-    const folder = join(this.#scratch, 'small-disk')
-    const disk = FillingDisk.mount(folder)
-    this.#arenas.push(await Arena.open({ ...common, name: 'small-disk', topology: 'in-database', disk, folder, slots: 2 }))
-  }
-
-  async #powerCutDisk(name: string, folder: string): Promise<PowerCutDisk> {
-    const image = join(PowerCutDisk.home(this.#scratch), `onefold-torture-${process.pid}-${name}.img`)
-    this.#images.push(image)
-    return await PowerCutDisk.make(folder, image)
   }
 }

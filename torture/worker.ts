@@ -1,21 +1,25 @@
 /**
- * A process that publishes and consumes on one file until it is told to stop. Started as `node worker.ts '<config as JSON>'`;
+ * A process that publishes and consumes on one database until it is told to stop. Started as `node worker.ts '<config as JSON>'`;
  * says on stdout, a line each, what it was told, and takes orders as lines of JSON on stdin.
  */
 import { createInterface } from 'node:readline'
-import type { SqliteTx } from '../src/database/sqlite/index.ts'
-import type { App, AppEvent } from '../src/index.ts'
+import type { AppEvent } from '../src/index.ts'
 import { call, isOnefoldError } from '../src/index.ts'
 import { seededRandom } from '../src/testing/index.ts'
+import type { Context, EngineTx } from '../test/support/engine-access.ts'
+import { handler } from '../test/support/engine-access.ts'
 import { PaymentClient } from '../test/support/payment-client.ts'
 import { ShiftedRuntime } from '../test/support/shifted-runtime.ts'
 import type { Halt } from '../test/support/torture-halt.ts'
 import { Halting, say } from '../test/support/torture-halt.ts'
 import type { Order, Setting } from '../test/support/torture-workload.ts'
-import { applyOrder, hearSummary, openApp, orders, publishOrder, summaries } from '../test/support/torture-workload.ts'
+import { isPlaced, orders, summaries } from '../test/support/torture-workload.ts'
 import type { OpenKey } from './publications.ts'
+import type { WorkerDatabase } from './worker-database.ts'
+import { openWorkerDatabase } from './worker-database.ts'
 
-export interface WorkerConfig extends Setting {
+export interface WorkerConfig extends Omit<Setting, 'folder' | 'synchronous'> {
+  readonly database: WorkerDatabase
   readonly publish: readonly OpenKey[]
   /** Undefined: the consumers are at-least-once and call nobody. */
   readonly providerUrl: string | undefined
@@ -41,7 +45,7 @@ const clocks = new ShiftedRuntime()
 clocks.wallAheadMs = config.wallAheadMs
 let hurry = false
 
-const app = openApp(config, { ...clocks.runtime, reached: halting.reached }, report)
+const { app, write, read } = openWorkerDatabase(config.database, config, { ...clocks.runtime, reached: halting.reached }, report)
 const settings = {
   batchSize: 8,
   inlineAttempts: 1,
@@ -65,7 +69,7 @@ try {
   process.exit(75)
 }
 say('started')
-for (const key of config.publish) void publishKey(app, key)
+for (const key of config.publish) void publishKey(key)
 await stopped
 await app.stop()
 say('stopped')
@@ -75,13 +79,17 @@ function consumeEffectivelyOnce(client: PaymentClient): void {
   app.consume(orders, {
     group: 'ledger',
     ...settings,
-    apply(order, { tx, publish, attempt }) {
+    apply: handler(function* (order: Order, { tx, publish, attempt }: Context) {
       if (isFailing(order) && attempt === 1) throw new Error('the first attempt fails')
-      applyOrder(tx, order, attempt)
+      yield* applyOrder(tx, order, attempt)
       publish(summaries, order)
-    },
+    }),
   })
-  app.consume(summaries, { group: 'board', ...settings, apply: (summary, { tx }) => hearSummary(tx, summary) })
+  app.consume(summaries, {
+    group: 'board',
+    ...settings,
+    apply: ({ id, key, number }, { tx }) => write(tx, 'insert into heard (id, key, number) values (?, ?, ?)', id, key, number),
+  })
   app.consume(orders, {
     group: 'billing',
     ...settings,
@@ -94,10 +102,12 @@ function consumeEffectivelyOnce(client: PaymentClient): void {
       // The answers of one message come far apart, so that the first is recorded before the second is there.
       second: call(() => new Promise<void>((resolve) => setTimeout(resolve, 100)), { when: (order) => order.number % 6 === 0 }),
     },
-    apply({ id, key, number }, { tx, calls, attempt }) {
-      const charge = calls.charge?.id ?? null
-      tx.run('insert into paid (id, key, number, charge, attempt) values (?, ?, ?, ?, ?)', id, key, number, charge, attempt)
-    },
+    apply: ({ id, key, number }, { tx, calls, attempt }) =>
+      write(
+        tx,
+        'insert into paid (id, key, number, charge, attempt) values (?, ?, ?, ?, ?)',
+        ...[id, key, number, calls.charge?.id ?? null, attempt],
+      ),
   })
 }
 
@@ -106,17 +116,46 @@ function consumeAtLeastOnce(): void {
     group: 'ledger',
     semantics: 'at-least-once',
     ...settings,
-    receive: (order, { attempt }) => app.transaction(({ tx }) => applyOrder(tx, order, attempt)),
+    receive: (order, { attempt }) =>
+      app.transaction(
+        handler(function* ({ tx }: { readonly tx: EngineTx }) {
+          yield* applyOrder(tx, order, attempt)
+        }),
+      ),
   })
 }
 
+function* applyOrder(tx: EngineTx, { id, key, number }: Order, attempt: number): Generator<unknown, void> {
+  yield write(tx, 'insert into applied (id, key, number, attempt) values (?, ?, ?, ?)', id, key, number, attempt)
+  yield write(
+    tx,
+    `insert into total (key, orders, sum) values (?, 1, ?)
+     on conflict (key) do update set orders = total.orders + 1, sum = total.sum + excluded.sum`,
+    key,
+    number,
+  )
+}
+
+/** Directly, or with the publisher's own row in one transaction. Told 'duplicate' where it was there already. */
+async function publishOrder(order: Order): Promise<'accepted' | 'duplicate'> {
+  if (!isPlaced(order)) return (await app.publish(orders, order)).status as 'accepted' | 'duplicate'
+  return app.transaction(
+    handler(function* ({ tx, publish }: Pick<Context, 'tx' | 'publish'>) {
+      const placed: unknown[] = yield read(tx, 'insert into placed (id) values (?) on conflict do nothing returning id', order.id)
+      if (placed.length === 0) return 'duplicate'
+      publish(orders, order)
+      return 'accepted'
+    }),
+  )
+}
+
 /** In order, and each again under the same identity until the answer is known. */
-async function publishKey(on: App<SqliteTx>, { key, next, last }: OpenKey): Promise<void> {
+async function publishKey({ key, next, last }: OpenKey): Promise<void> {
   const burst = random() < 0.2
   for (let number = next; number <= last; ) {
     const order = { id: `${key}-${number}`, key, number }
     try {
-      const status = await publishOrder(on, order)
+      const status = await publishOrder(order)
       say(`ack ${status} ${order.id}`)
       number++
       if (!burst) await pause(random() * 600)
@@ -144,7 +183,7 @@ function listen(): Promise<void> {
       else if ('wallMs' in told) {
         clocks.wallAheadMs += told.wallMs
         clocks.monotonicAheadMs += told.monotonicMs
-      } else if ('publish' in told) void publishKey(app, told.publish)
+      } else if ('publish' in told) void publishKey(told.publish)
       else hurry = true
     })
     lines.on('close', resolve)

@@ -2,17 +2,16 @@
  * vitest's global set-up: one PostgreSQL server for the whole run, started when the first test asks for it. A run that needs
  * none pays nothing, and on a machine without PostgreSQL only those tests fail that need it.
  */
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
 import { freePort } from '../../scripts/engines/free-port.ts'
 import type { PostgresServer } from '../../scripts/engines/postgres.ts'
 import { startPostgres } from '../../scripts/engines/postgres.ts'
+import { stopAfterwards } from '../../scripts/engines/stop-afterwards.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -26,7 +25,7 @@ export type PostgresAnswer = { readonly url: string } | { readonly problem: stri
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   let starting: Promise<PostgresServer> | undefined
   const folder = mkdtempSync(join(tmpdir(), 'onefold-postgres-'))
-  const dismissGuard = guard(folder)
+  const dismissGuard = stopAfterwards(folder)
   const onDemand = createServer((_request, response) => {
     starting ??= startPostgres({ folder })
     const answered: Promise<PostgresAnswer> = starting.then(
@@ -46,16 +45,4 @@ export default async function setup(project: TestProject): Promise<() => Promise
     dismissGuard()
     rmSync(folder, { recursive: true })
   }
-}
-
-/** Whatever ends this process, even a kill: the server ends as well. A pipe that nobody holds any more tells of it. */
-function guard(folder: string): () => void {
-  const engine = fileURLToPath(new URL('../../scripts/engines/postgres.ts', import.meta.url))
-  const script = 'cat; "$0" "$1" stop "$2"; rm -rf "$2"'
-  const child = spawn('sh', ['-c', script, process.execPath, engine, folder], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  })
-  child.unref()
-  return () => void child.kill()
 }

@@ -2,9 +2,10 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { inDatabaseBroker } from '../../src/broker/in-database/index.ts'
+import type { Database } from '../../src/database/database.ts'
 import type { SqliteTx } from '../../src/database/sqlite/index.ts'
 import { sqlite } from '../../src/database/sqlite/index.ts'
-import type { App, AppEvent, Runtime } from '../../src/index.ts'
+import type { App, AppEvent, Broker, Runtime } from '../../src/index.ts'
 import { onefold, topic } from '../../src/index.ts'
 import { unreliableBroker } from '../../src/testing/index.ts'
 
@@ -59,13 +60,24 @@ export interface Setting {
 }
 
 export function openApp(setting: Setting, runtime: Runtime, onEvent: (event: AppEvent) => void): App<SqliteTx> {
-  const { folder, topology, seed, leaseMs, synchronous = 'FULL' } = setting
+  const { folder, topology, leaseMs, synchronous = 'FULL' } = setting
+  const broker =
+    topology === 'in-database' ? undefined : inDatabaseBroker(sqlite(brokerFile(folder), { synchronous }), { leaseMs })
+  return appOn(sqlite(appFile(folder), { synchronous }), broker, setting, runtime, onEvent)
+}
+
+/** On any database; `broker` where the topology has one, here made to repeat and reorder. */
+export function appOn<Tx>(
+  database: Database<Tx>,
+  broker: Broker | undefined,
+  { seed, leaseMs }: Pick<Setting, 'seed' | 'leaseMs'>,
+  runtime: Runtime,
+  onEvent: (event: AppEvent) => void,
+): App<Tx> {
   const misbehaviour = { seed, duplicate: 0.3, reorder: 0.3, redeliver: 0.2, forget: 0.2 }
   return onefold({
-    database: sqlite(appFile(folder), { synchronous }),
-    ...(topology === 'in-database'
-      ? {}
-      : { broker: unreliableBroker(inDatabaseBroker(sqlite(brokerFile(folder), { synchronous }), { leaseMs }), misbehaviour) }),
+    database,
+    ...(broker === undefined ? {} : { broker: unreliableBroker(broker, misbehaviour) }),
     source: 'torture',
     leaseMs,
     runtime,
