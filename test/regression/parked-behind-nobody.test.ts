@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { TerminalError, topic } from '../../src/index.ts'
-import { TemporaryFile } from '../support/temporary.ts'
+import { describeOnEngines } from '../support/engines.ts'
 import { until } from '../support/until.ts'
 
 interface Step {
@@ -14,35 +14,37 @@ const steps = topic<Step>('steps', { partitions: 1, id: (step) => step.id, key: 
  * committed a person discarded the message that held the key, and let go whoever waited: nobody did yet. The message was then parked
  * behind nobody, all later ones of its key behind it, and the app called itself idle.
  */
-test('at least once: who held the key is discarded before the message that waits for it is parked: it is received all the same', async () => {
-  const app = new TemporaryFile().app()
-  const received: string[] = []
-  const gate = Promise.withResolvers<void>()
-  let slow = false
-  app.consume(steps, {
-    group: 'g',
-    semantics: 'at-least-once',
-    concurrency: 2,
-    receive: async ({ id }) => {
-      if (id === 'head') throw new TerminalError('no')
-      if (id === 'slow') {
-        slow = true
-        await gate.promise
-      }
-      received.push(id)
-    },
+describeOnEngines('parked behind nobody', (engine) => {
+  test('at least once: who held the key is discarded before the message that waits for it is parked: it is received all the same', async () => {
+    const app = (await engine.store('')).app()
+    const received: string[] = []
+    const gate = Promise.withResolvers<void>()
+    let slow = false
+    app.consume(steps, {
+      group: 'g',
+      semantics: 'at-least-once',
+      concurrency: 2,
+      receive: async ({ id }) => {
+        if (id === 'head') throw new TerminalError('no')
+        if (id === 'slow') {
+          slow = true
+          await gate.promise
+        }
+        received.push(id)
+      },
+    })
+    await app.start()
+    await app.publish(steps, { id: 'head', key: 'a' })
+    await app.idle()
+    const [head] = await app.attention.list()
+    await app.publishMany(steps, [{ data: { id: 'slow', key: 'b' } }, { data: { id: 'waits', key: 'a' } }])
+    await until(() => slow, 'both are in hand')
+    await app.attention.discard(head!.id, { by: 'mia', reason: 'no longer wanted' })
+    gate.resolve()
+    await until(() => received.includes('waits'), 'the one that waited')
+    await app.publish(steps, { id: 'next', key: 'a' })
+    await app.idle()
+    expect(received).toEqual(['slow', 'waits', 'next'])
+    expect((await app.status()).groups).toMatchObject([{ applied: 3, parked: 0, attention: 0, lag: 0 }])
   })
-  await app.start()
-  await app.publish(steps, { id: 'head', key: 'a' })
-  await app.idle()
-  const [head] = await app.attention.list()
-  await app.publishMany(steps, [{ data: { id: 'slow', key: 'b' } }, { data: { id: 'waits', key: 'a' } }])
-  await until(() => slow, 'both are in hand')
-  await app.attention.discard(head!.id, { by: 'mia', reason: 'no longer wanted' })
-  gate.resolve()
-  await until(() => received.includes('waits'), 'the one that waited')
-  await app.publish(steps, { id: 'next', key: 'a' })
-  await app.idle()
-  expect(received).toEqual(['slow', 'waits', 'next'])
-  expect((await app.status()).groups).toMatchObject([{ applied: 3, parked: 0, attention: 0, lag: 0 }])
 })
