@@ -31,7 +31,7 @@ export function fromDrizzle<Tx>(db: DrizzleDatabase<Tx>): Transactions<Tx> {
   if (!isDrizzle(db) || isTransaction(db)) throw optionInvalid('fromDrizzle(db)', db, 'the database that drizzle() returns')
   return {
     library: 'drizzle',
-    run: (work) => runThrough((callback) => db.transaction(callback, { isolationLevel: 'read committed' }), work),
+    run: (work) => runThrough('drizzle', (callback) => db.transaction(callback, { isolationLevel: 'read committed' }), work),
     execute: (tx) => (text, parameters) =>
       // Not awaited: that would be a moment in which statements of the user's go first.
       Promise.resolve((tx as DrizzleTransaction).execute(statement(text, parameters)).then(rowsOf)),

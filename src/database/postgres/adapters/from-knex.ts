@@ -33,7 +33,7 @@ export function fromKnex<Tx>(knex: KnexDatabase<Tx>): Transactions<Tx> {
   if (!isKnex(knex) || isTransaction(knex)) throw optionInvalid('fromKnex(knex)', knex, 'the instance that knex() returns')
   return {
     library: 'knex',
-    run: (work) => runThrough((callback) => knex.transaction(callback, { isolationLevel: 'read committed' }), work),
+    run: (work) => runThrough('knex', (callback) => knex.transaction(callback, { isolationLevel: 'read committed' }), work),
     // Below `raw`, which puts `?` where PostgreSQL has `$1`, and hands rows to a `postProcessResponse` of the user's.
     execute: (tx) => {
       const { client, isCompleted } = tx as KnexTransaction

@@ -29,7 +29,7 @@ export function fromKysely<Tx>(db: KyselyDatabase<Tx>): Transactions<Tx> {
   return {
     library: 'kysely',
     run: (work) =>
-      runThrough((callback) => begin(db, callback), work).catch((error) => {
+      runThrough('kysely', (callback) => begin(db, callback), work).catch((error) => {
         throw isAborted(error) ? transactionEnded(error) : error
       }),
     // Plugins are for the user's tables: one that renames columns would rename ours.

@@ -44,7 +44,7 @@ export function fromPrisma<Tx>(prisma: PrismaDatabase<Tx>, options: FromPrismaOp
       const begin = (callback: (tx: Tx) => Promise<void>): Promise<void> =>
         prisma.$transaction(callback, { timeout, maxWait, isolationLevel: 'ReadCommitted' })
       try {
-        return await runThrough(begin, (tx: Tx) => {
+        return await runThrough('prisma', begin, (tx: Tx) => {
           begun = true
           return work(tx)
         })

@@ -31,7 +31,7 @@ export function fromTypeOrm<Tx>(dataSource: TypeOrmDataSource<Tx>): Transactions
   if (!isDataSource(dataSource)) throw optionInvalid('fromTypeOrm(dataSource)', dataSource, 'a DataSource')
   return {
     library: 'typeorm',
-    run: (work) => runThrough((callback) => dataSource.transaction('READ COMMITTED', callback), work),
+    run: (work) => runThrough('typeorm', (callback) => dataSource.transaction('READ COMMITTED', callback), work),
     // Not `tx.query`: after an UPDATE it answers something else than rows.
     execute: (tx) => {
       const { queryRunner } = tx as { readonly queryRunner: QueryRunner }
