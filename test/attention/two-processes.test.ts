@@ -42,6 +42,8 @@ describeOnEngines('two processes', (engine) => {
     await until(async () => {
       child.kill('SIGSTOP')
       await until(() => /^State:\s+T/m.test(readFileSync(`/proc/${child.pid}/status`, 'utf8')), 'it has stopped')
+      // On a server it stops nobody but itself, and is rolled back there when its lease is over.
+      if (store.config.engine !== 'sqlite') return true
       try {
         await store.exec('pragma busy_timeout = 50; begin immediate; rollback')
         return true

@@ -241,7 +241,7 @@ describeOnEngines('apply', (engine) => {
       expect(await store.published('echoes')).toEqual(['attempt 2'])
     })
 
-    test('app.publish from unrelated code while an asynchronous apply is running waits and succeeds', async () => {
+    test('app.publish from unrelated code while an asynchronous apply is running succeeds, where there is one writer after waiting for it', async () => {
       const store = await engine.store()
       const app = store.app()
       let running = false
@@ -260,7 +260,8 @@ describeOnEngines('apply', (engine) => {
         settled = true
       })
       await sleep(50)
-      expect(settled).toBe(false)
+      // SQLite has one writer at a time.
+      expect(settled).toBe(engine.name !== 'sqlite')
       release()
       expect((await publishing).status).toBe('accepted')
     })

@@ -356,6 +356,8 @@ describeOnEngines('calls', (engine) => {
       const app = store.app()
       const now = new Set<string>()
       let most = 0
+      // The first are held until there are as many as there may be, and a little longer: one too many would come now.
+      const full = Promise.withResolvers<void>()
       const order: string[] = []
       app.consume(orders, {
         group: 'g',
@@ -365,6 +367,8 @@ describeOnEngines('calls', (engine) => {
             expect(now.has(key)).toBe(false)
             now.add(key)
             most = Math.max(most, now.size)
+            if (now.size === 5) setTimeout(full.resolve, 20)
+            await full.promise
             await new Promise((resolve) => setTimeout(resolve, 5))
             now.delete(key)
             return id

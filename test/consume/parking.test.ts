@@ -140,10 +140,8 @@ describeOnEngines('parking', (engine) => {
       const [item] = await app.attention.list()
       broken = false
       attempts.length = 0
-      expect(await Promise.all([app.attention.redrive(item!.id, { by: 'mia' }), app.attention.redrive(item!.id)])).toEqual([
-        true,
-        false,
-      ])
+      const twice = await Promise.all([1, 2].map(() => app.attention.redrive(item!.id, { by: 'mia' })))
+      expect(twice.toSorted()).toEqual([false, true])
       await app.idle()
       expect(attempts).toEqual(['a1@1', 'a2@1', 'a3@1', 'a4@1'])
       expect(await applied()).toEqual(['a1', 'a2', 'a3', 'a4'])

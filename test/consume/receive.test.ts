@@ -22,6 +22,8 @@ describeOnEngines('receive', (engine) => {
         const running = new Set<string>()
         const order = new Map<string, string[]>()
         let most = 0
+        // The first are held until there are as many as there may be, and a little longer: one too many would come now.
+        const full = Promise.withResolvers<void>()
         app.consume(steps, {
           group: 'g',
           semantics,
@@ -30,6 +32,8 @@ describeOnEngines('receive', (engine) => {
             expect(running.has(key)).toBe(false)
             running.add(key)
             most = Math.max(most, running.size)
+            if (running.size === concurrency) setTimeout(full.resolve, 20)
+            await full.promise
             await sleep(Math.random() * 4)
             running.delete(key)
             order.set(key, [...(order.get(key) ?? []), id])

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { InDatabaseBroker } from '../../src/broker/in-database/in-database-broker.ts'
+import type { App } from '../../src/index.ts'
 import { topic } from '../../src/index.ts'
-import type { Store } from '../support/engines.ts'
+import type { EngineTx, Store } from '../support/engines.ts'
 import { describeOnEngines } from '../support/engines.ts'
 import { ShiftedRuntime } from '../support/shifted-runtime.ts'
 import { rejection, sleep, until } from '../support/until.ts'
@@ -21,6 +22,18 @@ function clockAt(text: string): ShiftedRuntime {
   const shifted = new ShiftedRuntime()
   shifted.wallAheadMs = Date.parse(text) - Date.now()
   return shifted
+}
+
+/** Starts it in the minute before the full hour, and when it knows its schedules, only `beforeMs` are left. */
+async function startBefore(
+  apps: readonly App<EngineTx>[],
+  clock: ShiftedRuntime,
+  schedules: number,
+  beforeMs: number,
+): Promise<void> {
+  for (const app of apps) await app.start()
+  await until(async () => (await apps[0]!.status()).schedules.length === schedules, 'the schedules')
+  clock.pass(hourMs - (clock.runtime.wallMs() % hourMs) - beforeMs)
 }
 
 describeOnEngines('scheduler', (engine) => {
@@ -89,11 +102,11 @@ describeOnEngines('scheduler', (engine) => {
 
   test('a clock that goes back fires nothing again; one that jumps years ahead fires a bounded number', async () => {
     const store = await engine.store()
-    const clock = clockAt('2026-03-02T08:59:59.5Z')
+    const clock = clockAt('2026-03-02T08:59Z')
     const app = store.app({ runtime: clock.runtime })
     app.schedule(ticks, { name: 'hour', cron: '0 * * * *', data: tickOf })
     app.schedule(ticks, { name: 'each', cron: '0 * * * *', data: tickOf, missed: 'all', maxMissed: 4 })
-    await app.start()
+    await startBefore([app], clock, 2, 500)
     await until(async () => (await messages(store)).length === 2, 'nine o’clock')
     clock.wallAheadMs -= 30 * minuteMs
     await sleep(600)
@@ -156,7 +169,7 @@ describeOnEngines('scheduler', (engine) => {
 
   test('a data function that throws, or data that the topic refuses, is reported, holds up no other schedule, and comes to pass later', async () => {
     const store = await engine.store()
-    const clock = clockAt('2026-03-02T08:59:58Z')
+    const clock = clockAt('2026-03-02T08:59Z')
     const app = store.app({ runtime: clock.runtime })
     let broken = true
     const checked = topic('checked', { partitions: 1, schema: z.object({ n: z.number() }) })
@@ -170,7 +183,7 @@ describeOnEngines('scheduler', (engine) => {
     })
     app.schedule(checked, { name: 'refused', cron: '0 * * * *', data: () => (broken ? ({ n: 'one' } as never) : { n: 1 }) })
     app.schedule(ticks, { name: 'sound', cron: '0 * * * *', data: tickOf })
-    await app.start()
+    await startBefore([app], clock, 3, 500)
     await until(async () => (await messages(store)).length === 1, 'the sound one')
     await until(() => store.events.filter(({ kind }) => kind === 'schedule-failed').length >= 2, 'both are reported')
     expect(store.events).toContainEqual(
@@ -233,13 +246,13 @@ describeOnEngines('scheduler', (engine) => {
   test('to a broker outside the database a firing leaves by the outbox, once', async () => {
     const store = await engine.store()
     const brokerStore = await engine.store()
-    const clock = clockAt('2026-03-02T08:59:59.8Z')
+    const clock = clockAt('2026-03-02T08:59Z')
     const apps = [0, 1].map(() => {
       const app = store.app({ runtime: clock.runtime, broker: new InDatabaseBroker(brokerStore.database()) })
       app.schedule(ticks, { name: 'hour', cron: '0 * * * *', data: tickOf })
       return app
     })
-    for (const app of apps) await app.start()
+    await startBefore(apps, clock, 1, 200)
     await until(async () => (await messages(brokerStore)).length === 1, 'it')
     clock.pass(hourMs)
     await until(async () => (await messages(brokerStore)).length === 2, 'the next')

@@ -1,14 +1,14 @@
-/** Looks until `condition` holds; fails with `what` after `boundMs`. */
+/** Looks until `condition` holds, more and more seldom; fails with `what` after `boundMs`. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string | (() => string | Promise<string>),
   boundMs = 5_000,
 ): Promise<void> {
-  const end = performance.now() + boundMs
+  const startedMs = performance.now()
   while (!(await condition())) {
-    if (performance.now() > end)
-      throw new Error(`waited ${boundMs} ms in vain: ${typeof what === 'string' ? what : await what()}`)
-    await sleep(3)
+    const waitedMs = performance.now() - startedMs
+    if (waitedMs > boundMs) throw new Error(`waited ${boundMs} ms in vain: ${typeof what === 'string' ? what : await what()}`)
+    await sleep(Math.min(3 + waitedMs / 50, 25))
   }
 }
 
