@@ -38,6 +38,7 @@ export type ErrorCode =
   | 'GAPS_EXCEEDED'
   | 'GUARANTEE_IMPOSSIBLE'
   | 'CALL_RENAMED'
+  | 'MOVED_TO'
   // Raised inside a consumer; they end up on a message's attempts.
   | 'FENCED'
   | 'TRANSACTION_ENDED'

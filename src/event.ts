@@ -10,6 +10,8 @@ export interface AppEvent {
     | 'database-error'
     | 'window-shrunk'
     | 'schedule-failed'
+    /** The database has been moved away: this app's consumers have stopped. Told once. */
+    | 'moved'
   readonly topic?: string | undefined
   readonly group?: string | undefined
   readonly partition?: string | undefined

@@ -14,7 +14,7 @@ import { SuspectLock } from './consume/suspect-lock.ts'
 import type { Database, DedupWindow } from './database/database.ts'
 import type { EraseOptions, EraseResult } from './erase/eraser.ts'
 import { erase } from './erase/eraser.ts'
-import { OnefoldError, optionInvalid } from './errors.ts'
+import { isOnefoldError, OnefoldError, optionInvalid } from './errors.ts'
 import type { AppEvent } from './event.ts'
 import { compose } from './guarantee/compose.ts'
 import type { Guarantee } from './guarantee/guarantee.ts'
@@ -72,6 +72,7 @@ class OnefoldApp<Tx> implements App<Tx>, Simulable {
   #relay: Relay | undefined
   #maintenance: LeasedTask | undefined
   #stopping: Promise<void> | undefined
+  #movedAway = false
 
   constructor(options: OnefoldOptions<Tx>) {
     if (typeof options?.database?.write !== 'function')
@@ -407,7 +408,12 @@ class OnefoldApp<Tx> implements App<Tx>, Simulable {
     await this.#scheduler.stop()
     for (const consumer of this.#consumers) consumer.context.watchdog?.[Symbol.dispose]()
     try {
-      if (wasStarted) await this.#ownership.stop()
+      if (wasStarted) {
+        await this.#ownership.stop().catch((error) => {
+          // Sealing has ended what we owned there.
+          if (!isOnefoldError(error, 'MOVED_TO')) throw error
+        })
+      }
     } finally {
       // Also when the disk fails just then: what was not released is taken over, and nothing stays open here.
       await this.#broker.close()
@@ -416,6 +422,26 @@ class OnefoldApp<Tx> implements App<Tx>, Simulable {
   }
 
   #report(event: AppEvent): void {
+    if (isOnefoldError(event.error, 'MOVED_TO')) {
+      // Whatever meets it first tells of it; the rest is silent.
+      if (this.#movedAway) return
+      this.#movedAway = true
+      void this.#endBackground().catch(() => undefined)
+      this.#tell({ kind: 'moved', message: event.error.message, error: event.error })
+    } else this.#tell(event)
+  }
+
+  /** Publishing goes on to be answered, with what has become of the database. */
+  async #endBackground(): Promise<void> {
+    await Promise.all([
+      ...this.#consumers.map((consumer) => consumer.stop()),
+      this.#relay?.stop(),
+      this.#maintenance?.stop(),
+      this.#scheduler.stop(),
+    ])
+  }
+
+  #tell(event: AppEvent): void {
     this.#attentionListener?.reported(event)
     try {
       this.#options.onEvent?.(event)

@@ -29,6 +29,19 @@ export const schedulePoints = ['schedule:due', 'schedule:published', 'schedule:c
 /** After every commit of an erasure. */
 export const erasePoints = ['erase:committed'] as const
 
+/** 'move:copying' is within the target's transaction; between the others something is committed in source or target. */
+export const movePoints = [
+  'move:reserved',
+  'move:sealed',
+  'move:copying',
+  'move:copied',
+  'move:finished',
+  'move:final',
+  'move:activated',
+  'move:giving-up',
+  'move:thrown-away',
+] as const
+
 export type Point =
   | (typeof publishPoints)[number]
   | (typeof consumePoints)[number]
@@ -37,3 +50,4 @@ export type Point =
   | (typeof relayPoints)[number]
   | (typeof schedulePoints)[number]
   | (typeof erasePoints)[number]
+  | (typeof movePoints)[number]

@@ -46,6 +46,10 @@ export async function commitUnderLease<R>(
         await database.write((session) => session.groups.countFenced(subscription), { what }).catch(() => undefined)
         throw new Lost(error.message)
       }
+      if (isOnefoldError(error, 'MOVED_TO')) {
+        context.report({ kind: 'moved', partition: state.partition, message: error.message, error })
+        throw new Lost(error.message)
+      }
       const blamed = isOnefoldError(error) && (error.code === 'TRANSACTION_ENDED' || error.code === 'COMMIT_REFUSED')
       if (blamed && !isInfrastructure(error)) throw error
       if (isOnefoldError(error, 'NOT_FOUND') || isOnefoldError(error, 'APP_STOPPED')) throw new Lost((error as Error).message)

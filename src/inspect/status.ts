@@ -8,6 +8,8 @@ export interface DatabaseStatus {
     readonly walBytes: number
     /** The process holding the write lock at this moment, where the system can tell. */
     readonly writeLockHolder: { readonly pid: number } | null
+    /** It has been moved there, or is being moved (`onefold move`), and only reading works here. */
+    readonly movedTo?: string
   }
   readonly topics: readonly TopicStatus[]
   readonly groups: readonly GroupStatus[]

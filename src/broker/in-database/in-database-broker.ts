@@ -72,7 +72,7 @@ export class InDatabaseBroker implements Broker {
     this.#wakeups?.close()
     this.#wakeups = undefined
     if (this.#shared !== undefined) return
-    await this.#ownership?.stop()
+    await this.#ownership?.stop().catch(unlessMoved)
     await this.database.close()
   }
 
@@ -161,8 +161,9 @@ export class InDatabaseBroker implements Broker {
           what: 'release delayed messages',
         })
       }
-    } catch {
-      // The next tick tries again: nothing is lost, the rows are still there.
+    } catch (error) {
+      if (isOnefoldError(error, 'MOVED_TO')) this.#schedule?.[Symbol.dispose]()
+      // Else the next tick tries again: nothing is lost, the rows are still there.
     } finally {
       this.#releasing = false
     }
@@ -172,4 +173,9 @@ export class InDatabaseBroker implements Broker {
     if (this.#runtime === undefined) throw new OnefoldError('APP_STOPPED', 'the broker is not open.')
     return this.#runtime
   }
+}
+
+/** In a database that was moved away nothing is left to be given back. */
+function unlessMoved(error: unknown): void {
+  if (!isOnefoldError(error, 'MOVED_TO')) throw error
 }

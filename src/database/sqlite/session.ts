@@ -11,6 +11,7 @@ import { SqliteGroupStore } from './group-store.ts'
 import { IdentityWindows } from './identity-windows.ts'
 import { SqliteCheckpointStore, SqliteInboxStore } from './inbox-store.ts'
 import { SqliteLogStore } from './log-store.ts'
+import { movedMark, movedTo } from './moved.ts'
 import { SqliteOutboxStore } from './outbox-store.ts'
 import { SqliteOwnershipStore } from './ownership-store.ts'
 import { SqliteParkedStore, SqliteStartMarkStore } from './parked-store.ts'
@@ -91,6 +92,7 @@ export class SqliteSession extends SqliteStores implements Session<SqliteTx>, Qu
   readonly #checkedSql = new Set<string>()
   readonly #onCommit: (topics: ReadonlySet<string> | undefined) => void
   #dataVersion = -1
+  #movedTo: string | undefined
   /** Did anybody else commit between our last transaction and this one? */
   othersCommitted = false
 
@@ -121,6 +123,7 @@ export class SqliteSession extends SqliteStores implements Session<SqliteTx>, Qu
     const version = this.statements.connection.prepare('pragma data_version').get<{ data_version: number }>()?.data_version ?? 0
     if (version === this.#dataVersion) {
       this.othersCommitted = false
+      this.#refuseIfMoved()
       return
     }
     // The first look at a connection tells nothing about others.
@@ -129,6 +132,13 @@ export class SqliteSession extends SqliteStores implements Session<SqliteTx>, Qu
     this.topics.forget()
     this.subscriptions.forget()
     this.windows.refresh()
+    // Only others seal a file, and our lock keeps them from it until we are done: no look is needed where nobody has committed.
+    this.#movedTo = movedMark(this.statements)?.to
+    this.#refuseIfMoved()
+  }
+
+  #refuseIfMoved(): void {
+    if (this.#movedTo !== undefined) throw movedTo(this.statements.connection.file, this.#movedTo)
   }
 
   flush(): void {

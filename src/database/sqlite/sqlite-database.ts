@@ -14,6 +14,7 @@ import { connectionBeside, connectionOf, isBetterSqlite3, isNodeSqlite, openNode
 import { explainError, isBusy } from './errors.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { walBytes } from './maintenance.ts'
+import { movedMark, movedTo } from './moved.ts'
 import { checkedPath, configure, migrate } from './open-file.ts'
 import { rewrite, truncateLog } from './overwrite.ts'
 import { JoinedSession, SqliteSession, SqliteStores } from './session.ts'
@@ -201,7 +202,7 @@ export class SqliteDatabase implements Database<SqliteTx> {
   }
 
   join<R>(tx: unknown, work: (session: Session<SqliteTx>) => Awaitable<R>): Awaitable<R> {
-    const { file, session, changes, runtime } = this.#ready()
+    const { file, session, reader, changes, runtime } = this.#ready()
     if (tx instanceof TransactionHandle) {
       tx.assertOpen()
       if (tx.isOn(this.#writer)) return work(session)
@@ -240,6 +241,9 @@ export class SqliteDatabase implements Database<SqliteTx> {
       onCommit: (topics) => changes.committed(topics),
     })
     joined.begun()
+    // One that looks at an older state cannot see the mark. It cannot write, either; but it is to be told why.
+    const moved = movedMark(reader.statements)
+    if (moved !== undefined) throw movedTo(file, moved.to)
     return work(joined)
   }
 

@@ -3,6 +3,7 @@ import type { DatabaseStatus, GroupStatus, TopicStatus } from '../../inspect/sta
 import type { Runtime } from '../../runtime.ts'
 import { writeLockHolder } from './lock-holder.ts'
 import { walBytes } from './maintenance.ts'
+import { movedMark } from './moved.ts'
 import { migrations, offsetSpan } from './schema.ts'
 import type { SqliteStores } from './session.ts'
 import { readWindows } from './window-status.ts'
@@ -17,6 +18,7 @@ export function readStatus(stores: SqliteStores, runtime: Runtime, file: string)
     .all<{ name: string; epoch: number; owner: number | null }>())
     leases.set(lease.name, lease)
   const oldestOutbox = statements.sql('select appended_ms from {p}outbox order by outbox limit 1').get<{ appended_ms: number }>()
+  const moved = movedMark(statements)
   return {
     database: {
       file,
@@ -25,6 +27,7 @@ export function readStatus(stores: SqliteStores, runtime: Runtime, file: string)
       bytes: sizeOf(file),
       walBytes: walBytes(file),
       writeLockHolder: writeLockHolder(file),
+      ...(moved === undefined ? {} : { movedTo: moved.to }),
     },
     topics: stores.topics.names().map((name) => topicStatus(stores, name)),
     groups: statements
