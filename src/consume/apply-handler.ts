@@ -1,3 +1,4 @@
+import { AnySignal } from '../any-signal.ts'
 import type { Session } from '../database/database.ts'
 import { OnefoldError } from '../errors.ts'
 import type { Awaitable, Envelope, Message } from '../message.ts'
@@ -80,7 +81,7 @@ export class ApplyHandler {
         outgoing.push({ topic, envelope, cause: item.identity })
       }
     const close = (): void => {
-      scope.open = false
+      scope.close()
       handle.close()
       watchdog?.leave()
     }
@@ -182,6 +183,7 @@ class Scope {
   open = true
   readonly #outer: AbortSignal
   #controller: AbortController | undefined
+  #both: AnySignal | undefined
 
   constructor(outer: AbortSignal) {
     this.#outer = outer
@@ -189,7 +191,15 @@ class Scope {
 
   get signal(): AbortSignal {
     this.#controller ??= new AbortController()
-    return AbortSignal.any([this.#outer, this.#controller.signal])
+    this.#both ??= new AnySignal([this.#outer, this.#controller.signal])
+    const { signal } = this.#both
+    if (!this.open) this.#both[Symbol.dispose]()
+    return signal
+  }
+
+  close(): void {
+    this.open = false
+    this.#both?.[Symbol.dispose]()
   }
 
   abort(reason: unknown): void {

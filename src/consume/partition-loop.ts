@@ -1,3 +1,4 @@
+import { AnySignal } from '../any-signal.ts'
 import type { Assignment } from '../broker/broker.ts'
 import type { Delivery } from '../message.ts'
 import type { Lease } from '../ownership/ownership-store.ts'
@@ -62,7 +63,8 @@ export class PartitionLoop {
   async run(): Promise<void> {
     const { subscription, ownership, database, runtime } = this.#context
     const { partition, revoked, lost } = this.#assignment
-    const end = AbortSignal.any([this.#stop, revoked, this.#failed.signal])
+    using ending = new AnySignal([this.#stop, revoked, this.#failed.signal])
+    const end = ending.signal
     const lose = (): void => this.#handlers.abort()
     let taken: Lease | undefined
     try {

@@ -1,3 +1,4 @@
+import { AnySignal } from '../../any-signal.ts'
 import type { Database } from '../../database/database.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
 import type { Delivery } from '../../message.ts'
@@ -81,8 +82,8 @@ export class LogAssignment implements Assignment {
 
   async next(limit: number, signal: AbortSignal): Promise<readonly Delivery[] | undefined> {
     const { topic } = this.subscription
-    const either = AbortSignal.any([signal, this.revoked])
-    if (this.#last >= flowMessages && this.#last < limit) await this.#runtime.sleep(gatherMs, either)
+    using either = new AnySignal([signal, this.revoked])
+    if (this.#last >= flowMessages && this.#last < limit) await this.#runtime.sleep(gatherMs, either.signal)
     while (!either.aborted) {
       if (this.#again.length > 0) return this.#again.splice(0, limit)
       const version = this.#wakeups.version(topic)
@@ -96,7 +97,7 @@ export class LogAssignment implements Assignment {
         if (this.#acknowledges) for (const { offset } of deliveries) if (offset !== undefined) this.#outstanding.add(offset)
         return deliveries
       }
-      await this.#wakeups.wait(topic, version, either)
+      await this.#wakeups.wait(topic, version, either.signal)
     }
     return undefined
   }

@@ -1,3 +1,4 @@
+import { AnySignal } from '../../any-signal.ts'
 import type { Assignment, SubscribeOptions } from '../../broker/broker.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
 import type { Delivery, Envelope } from '../../message.ts'
@@ -215,17 +216,17 @@ class SimulatedAssignment implements Assignment {
   }
 
   async next(limit: number, signal: AbortSignal): Promise<readonly Delivery[] | undefined> {
-    const either = AbortSignal.any([signal, this.revoked])
+    using either = new AnySignal([signal, this.revoked])
     while (!either.aborted) {
       if (!this.#mine) {
         this.#end.abort()
         break
       }
       const { entries } = this.#share
-      if (this.#cursor < entries.length) return await this.#handOver(limit, either)
+      if (this.#cursor < entries.length) return await this.#handOver(limit, either.signal)
       await new Promise<void>((resolve) => {
         this.#waiting = resolve
-        either.addEventListener('abort', () => resolve(), { once: true })
+        either.signal.addEventListener('abort', () => resolve(), { once: true })
       })
     }
     return undefined
