@@ -71,6 +71,8 @@ export interface ParkedStore {
   ): Awaitable<readonly (ParkedMessage & { lane: string | undefined })[]>
   /** When the next one of this partition is due, or undefined. */
   nextDueMs(subscription: Subscription, partition: string): Awaitable<number | undefined>
+  /** Is one of this partition to be attempted again, now or later, or in somebody's hands? */
+  anyOpen(subscription: Subscription, partition: string): Awaitable<boolean>
   /**
    * Waiting → calling: from now on the row is in somebody's hands. Again by the same hands is harmless: the commit that said so
    * may have answered with an error. False: it is no longer there, or a person has it.

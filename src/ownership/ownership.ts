@@ -14,7 +14,7 @@ export class Ownership {
   readonly #onEvicted = new Set<() => void>()
   #owner: bigint | undefined
   #beat: Disposable | undefined
-  #renewing = false
+  #renewal: Promise<void> | undefined
   #starting: Promise<void> | undefined
 
   constructor(database: Database<unknown>, runtime: Runtime, leaseMs: number) {
@@ -35,7 +35,11 @@ export class Ownership {
 
   async #start(): Promise<void> {
     await this.#enroll()
-    this.#beat = this.#runtime.every(this.leaseMs / 4, () => void this.#renew())
+    this.#beat = this.#runtime.every(this.leaseMs / 4, () => {
+      this.#renewal ??= this.#renew().finally(() => {
+        this.#renewal = undefined
+      })
+    })
   }
 
   /** Called when others have declared this process gone: every lease it held is lost. */
@@ -96,7 +100,10 @@ export class Ownership {
   }
 
   async stop(): Promise<void> {
+    // Whoever is about to be enrolled, or after an eviction enrolled anew, would stay so.
+    await this.#starting?.catch(() => undefined)
     this.#beat?.[Symbol.dispose]()
+    await this.#renewal
     const owner = this.#owner
     this.#owner = undefined
     this.#starting = undefined
@@ -128,8 +135,7 @@ export class Ownership {
   }
 
   async #renew(): Promise<void> {
-    if (this.#renewing || this.#owner === undefined) return
-    this.#renewing = true
+    if (this.#owner === undefined) return
     try {
       const renewed = await this.#database.write(
         (session) => session.ownership.renew(this.#id, this.#runtime.wallMs() + this.leaseMs),
@@ -141,8 +147,6 @@ export class Ownership {
       }
     } catch {
       // The next beat tries again; meanwhile others may take over, and the epoch keeps that harmless.
-    } finally {
-      this.#renewing = false
     }
   }
 }

@@ -121,6 +121,16 @@ export class SqliteParkedStore implements ParkedStore {
     )
   }
 
+  anyOpen(subscription: Subscription, partition: string): boolean {
+    const number = this.#subscriptions.find(subscription)
+    if (number === undefined) return false
+    return (
+      this.#statements
+        .sql("select 1 from {p}parked where subscription = ? and partition = ? and state in ('waiting', 'calling') limit 1")
+        .get(number, partition) !== undefined
+    )
+  }
+
   holds(subscription: Subscription, partition: string, lane: string): boolean {
     const number = this.#subscriptions.find(subscription)
     if (number === undefined) return false
