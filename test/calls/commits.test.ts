@@ -28,7 +28,7 @@ describeOnEngines('commits', (engine) => {
     const counted = async (publish: () => Promise<unknown>, count: number): Promise<number> => {
       const before = { commits, effects: (await store.effects()).length }
       await publish()
-      await until(async () => (await store.effects()).length === before.effects + count, 'all are applied')
+      await until(async () => (await store.effects()).length === before.effects + count, 'all are applied', 30_000)
       await app.idle()
       return commits - before.commits
     }
