@@ -1,4 +1,5 @@
 import { optionInvalid } from '../../errors.ts'
+import { runThrough } from './adapters/run-through.ts'
 import type { PostgresConnection } from './client.ts'
 import type { PgClient } from './pg-client.ts'
 import { isPgPool } from './pg-client.ts'
@@ -52,13 +53,13 @@ export function fromPostgresJs<S extends PostgresJsShape>(handle: S): Transactio
   type Tx = PostgresJsTx<S>
   return {
     library: 'postgres.js',
-    run: async (work) => {
-      let result: { readonly value: Awaited<ReturnType<typeof work>> } | undefined
-      await sql.begin(async (tx) => {
-        result = { value: (await work(tx as Tx)) as Awaited<ReturnType<typeof work>> }
-      })
-      return (result as { readonly value: never }).value
-    },
+    // Rejects although `work` has resolved when any statement failed in it, even if the error was caught.
+    run: (work) =>
+      runThrough(
+        'postgres.js',
+        (callback: (tx: Tx) => Promise<void>) => sql.begin('isolation level read committed', callback),
+        work,
+      ),
     execute: (tx) => executeOn(tx as PostgresJsTransaction),
     // A transaction has savepoints; the handle beside it has not.
     recognises: (tx) => typeof tx === 'function' && typeof (tx as { savepoint?: unknown }).savepoint === 'function',

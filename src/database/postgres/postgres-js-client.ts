@@ -31,7 +31,7 @@ export interface PostgresJs extends PostgresJsTransaction {
     readonly database: string
   }
   reserve(): Promise<Reserved>
-  begin<R>(work: (tx: unknown) => Promise<R>): Promise<unknown>
+  begin(options: string, work: (tx: never) => Promise<void>): Promise<unknown>
   listen(channel: string, notified: (payload: string) => void, connected?: () => void): Promise<{ unlisten(): Promise<void> }>
 }
 
