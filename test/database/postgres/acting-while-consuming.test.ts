@@ -1,3 +1,4 @@
+import type { Pool } from 'pg'
 import { expect, test } from 'vitest'
 import { postgres } from '../../../src/database/postgres/index.ts'
 import { onefold, TerminalError, topic } from '../../../src/index.ts'
@@ -12,7 +13,67 @@ interface Step {
 }
 const steps = topic<Step>('steps', { partitions: 3, id: (step) => step.id, key: (step) => step.key })
 const messages = 400
-const keys = 12
+const keys = 4
+
+/** Runs `statement` at the COMMIT of a transaction that has parked messages behind others, once for each. */
+async function whenParkedCommits(pool: Pool, statement: string): Promise<void> {
+  await pool.query(
+    `create function parked_commits() returns trigger language plpgsql as $$ begin ${statement}; return null; end $$`,
+  )
+  await pool.query(`create constraint trigger parked_commits after insert on onefold.parked deferrable initially deferred
+    for each row when (new.state = 'behind') execute function parked_commits()`)
+}
+
+test.each(['discard', 'discardAll'] as const)(
+  '%s of the message that holds a key, while the commit that parks another behind it is under way: it waits for that, and lets it go',
+  async (how) => {
+    const { pool } = await temporaryPostgres()
+    const app = stopAfterwards(onefold({ database: postgres(pool, { migrations: 'apply' }) }))
+    const applied: string[] = []
+    app.consume(steps, {
+      group: 'g',
+      maxAttempts: 1,
+      apply: ({ id }) => {
+        if (id === 'head') throw new TerminalError('no')
+        applied.push(id)
+      },
+    })
+    await app.start()
+    await app.publish(steps, { id: 'head', key: 'a' })
+    await app.idle()
+    await whenParkedCommits(pool, 'perform pg_advisory_xact_lock(1)')
+    const gate = await pool.connect()
+    try {
+      await gate.query('select pg_advisory_lock(1)')
+      const waiting = async (): Promise<number> =>
+        (
+          await gate.query(
+            'select 1 from pg_stat_activity where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0',
+          )
+        ).rows.length
+      await app.publish(steps, { id: 'next', key: 'a' })
+      await until(async () => (await waiting()) === 1, 'the owner is in its COMMIT')
+      const [head] = await app.attention.list()
+      const discarded =
+        how === 'discard'
+          ? app.attention.discard(head!.id, { by: 'mia', reason: 'why' })
+          : app.attention.discardAll({ group: 'g' }, { by: 'mia', reason: 'why' }).then(({ done }) => done === 1)
+      let ended = false
+      void discarded.then(() => {
+        ended = true
+      })
+      await until(async () => ended || (await waiting()) === 2, 'the person waits for the owner')
+      await gate.query('select pg_advisory_unlock(1)')
+      expect(await discarded).toBe(true)
+    } finally {
+      gate.release()
+    }
+    await until(() => applied.includes('next'), 'the one that waited')
+    await app.idle()
+    expect((await app.status()).groups).toMatchObject([{ applied: 1, parked: 0, attention: 0 }])
+  },
+  30_000,
+)
 
 test('people discard, redrive and erase while two processes consume and fail: nobody waits behind nobody, all come to an end', async () => {
   const random = seededRandom(7)
@@ -40,6 +101,8 @@ test('people discard, redrive and erase while two processes consume and fail: no
   await pool.query('create table effect (id text primary key)')
   const [one, other] = [process(), process()]
   await Promise.all([one.start(), other.start()])
+  // Between the parking of a message and its COMMIT others have time to act.
+  await whenParkedCommits(pool, 'perform pg_sleep(0.004)')
   const discarded = new Set<string>()
   let published = 0
   const publishing = (async () => {
