@@ -10,9 +10,10 @@ import { parkedStatus } from './parked-identity.ts'
 import type { PartitionHeads } from './partition-heads.ts'
 import { offsetSpan } from './schema.ts'
 import type { Statements } from './statements.ts'
+import { limited } from './statements.ts'
 import type { SqliteTopicRecord, SqliteTopicStore } from './topic-store.ts'
 
-const readMessages = `select position, ${envelopeSelect} from {p}log where position > ? and position < ? order by position limit ?`
+const readMessages = `select position, ${envelopeSelect} from {p}log where position > ? and position < ? order by position ${limited}`
 /** Rows per query of a read: the first few show how large they are. */
 const firstRows = 4
 const mostRows = 128

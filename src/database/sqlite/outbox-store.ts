@@ -3,6 +3,7 @@ import type { OutboxRow, OutboxStore } from '../../outbox/outbox-store.ts'
 import type { EnvelopeRow } from './envelope-row.ts'
 import { envelopeColumns, envelopeOf, envelopeSelect, envelopeValues } from './envelope-row.ts'
 import type { Statements } from './statements.ts'
+import { limited } from './statements.ts'
 
 const insertOutbox = `insert into {p}outbox (topic, cause, appended_ms, deliver_at_ms, ${envelopeColumns})`
 
@@ -33,7 +34,7 @@ export class SqliteOutboxStore implements OutboxStore {
 
   read(limit: number): OutboxRow[] {
     return this.#statements
-      .sql(`select outbox, topic, cause, deliver_at_ms, ${envelopeSelect} from {p}outbox order by outbox limit ?`)
+      .sql(`select outbox, topic, cause, deliver_at_ms, ${envelopeSelect} from {p}outbox order by outbox ${limited}`)
       .all<EnvelopeRow & { outbox: number; topic: string; cause: string | null; deliver_at_ms: number | null }>(limit)
       .map((row) => ({
         row: BigInt(row.outbox),

@@ -74,7 +74,7 @@ export class SqliteOwnershipStore implements OwnershipStore {
            epoch = l.epoch + 1, owner = excluded.owner, until_ms = excluded.until_ms,
            crashes = l.crashes + (l.owner is not null)
          where l.owner is null or l.until_ms < ?4 or l.owner not in (select owner from {p}owner)
-           or l.owner in (select value from json_each(?5)) or ?6
+           or instr(?5, ',' || l.owner || ',') > 0 or ?6
          returning epoch, crashes`,
       )
       .get<{ epoch: number; crashes: number }>(
@@ -82,7 +82,7 @@ export class SqliteOwnershipStore implements OwnershipStore {
         owner,
         options.untilMs,
         options.nowMs,
-        `[${options.gone.join(',')}]`,
+        `,${options.gone.join(',')},`,
         options.force === true ? 1 : 0,
       )
     return row === undefined ? undefined : { name, epoch: BigInt(row.epoch), crashes: row.crashes }

@@ -16,6 +16,7 @@ import type { EnvelopeRow } from './envelope-row.ts'
 import { envelopeColumns, envelopeOf, envelopePlaceholders, envelopeSelect, envelopeValues } from './envelope-row.ts'
 import { offsetSpan } from './schema.ts'
 import type { Statements } from './statements.ts'
+import { limited } from './statements.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 export class SqliteParkedStore implements ParkedStore {
@@ -88,7 +89,7 @@ export class SqliteParkedStore implements ParkedStore {
     return this.#statements
       .sql(
         `select parked, state, due_ms, attempts, crashes, lane, ${envelopeSelect} from {p}parked
-         where subscription = ? and partition = ? and state = 'waiting' and due_ms <= ? order by due_ms, parked limit ?`,
+         where subscription = ? and partition = ? and state = 'waiting' and due_ms <= ? order by due_ms, parked ${limited}`,
       )
       .all<
         EnvelopeRow & {

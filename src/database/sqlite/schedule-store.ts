@@ -3,6 +3,7 @@ import type { EnvelopeRow } from './envelope-row.ts'
 import { envelopeOf, envelopeSelect } from './envelope-row.ts'
 import type { SqliteLogStore } from './log-store.ts'
 import type { Statements } from './statements.ts'
+import { limited } from './statements.ts'
 import type { SqliteTopicRecord, SqliteTopicStore } from './topic-store.ts'
 
 export class SqliteScheduleStore implements ScheduleStore {
@@ -27,7 +28,7 @@ export class SqliteScheduleStore implements ScheduleStore {
     const names = new Set<string>()
     const rows = this.#statements
       .sql(
-        `select schedule, name, ${envelopeSelect} from {p}schedule s join {p}topic t on t.topic = s.topic where due_ms <= ? order by due_ms, schedule limit ?`,
+        `select schedule, name, ${envelopeSelect} from {p}schedule s join {p}topic t on t.topic = s.topic where due_ms <= ? order by due_ms, schedule ${limited}`,
       )
       .all<EnvelopeRow & { schedule: number; name: string }>(nowMs, limit)
     for (const row of rows) {

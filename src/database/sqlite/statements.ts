@@ -1,6 +1,12 @@
 import type { SqliteConnection, SqliteStatement, SqlValue } from './connection.ts'
 import { transactionEnded } from './errors.ts'
 
+/**
+ * For `limit ?`: SQLite plans by the number of a bare parameter there, and compiles the statement again whenever another is bound,
+ * also when it is the same number. That costs ten times the reading of a row.
+ */
+export const limited = 'limit ? + 0'
+
 /** Rows per statement, largest first: a call into SQLite costs more than a row. */
 export const bulkSizes = [32, 8, 1] as const
 
