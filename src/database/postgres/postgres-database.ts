@@ -9,7 +9,8 @@ import type { Database, DatabaseOpenOptions, MaintenanceOptions, Session, Stores
 import { postgresCard } from './card.ts'
 import { PostgresChanges } from './changes.ts'
 import type { Execute, PostgresClient } from './client.ts'
-import { explainError, isConflict } from './errors.ts'
+import { Conflicts } from './conflicts.ts'
+import { explainError, isConflict, isLockTimeout } from './errors.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { Joining } from './joining.ts'
 import { Known } from './known.ts'
@@ -28,6 +29,13 @@ const mostConflicts = 10
 const carefulBatches = 20
 /** Connections of the pool left to whoever else uses it, where it has more than two. */
 const leftFree = 1
+
+/** How the messages of one transaction are run, and how many have begun. */
+interface Body {
+  readonly savepoints: boolean
+  readonly mostMessages: number
+  ran: number
+}
 
 interface Opened {
   readonly client: PostgresClient
@@ -50,6 +58,7 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
   #opened: Opened | undefined
   #closed = false
   #careful = 0
+  readonly #conflicts = new Conflicts()
 
   constructor(options: CheckedOptions<Tx>) {
     this.#options = options
@@ -127,29 +136,60 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
   }
 
   async #write<R>(opened: Opened, work: (session: Session<Tx>) => Awaitable<R>, options: WriteOptions): Promise<R> {
-    let savepoints = options.nested !== true || this.#careful > 0
-    if (options.nested === true && this.#careful > 0) this.#careful--
+    if (options.nested === true) return await this.#batch(opened, work, options)
     for (let conflicts = 0; ; ) {
       try {
-        return await this.#transaction(opened, work, { ...options, savepoints })
+        return await this.#transaction(opened, work, options, {
+          savepoints: true,
+          mostMessages: Number.POSITIVE_INFINITY,
+          ran: 0,
+        })
+      } catch (error) {
+        if (!isConflict(error) || options.alone === true || ++conflicts >= mostConflicts)
+          throw explainError(error, opened.running.where)
+        await this.#pause(opened.runtime, conflicts)
+      }
+    }
+  }
+
+  /** Messages of a batch have no savepoints, until one fails. */
+  async #batch<R>(opened: Opened, work: (session: Session<Tx>) => Awaitable<R>, options: WriteOptions): Promise<R> {
+    let careful = this.#careful > 0
+    if (careful) this.#careful--
+    for (let conflicts = 0; ; ) {
+      const { lockTimeoutMs, ...plan } = await this.#conflicts.begin()
+      const running: RunOptions = lockTimeoutMs === undefined ? opened.running : { ...opened.running, lockTimeoutMs }
+      const body: Body = { savepoints: careful || plan.mostMessages === 1, mostMessages: plan.mostMessages, ran: 0 }
+      let how: 'done' | 'conflict' | 'failed' = 'failed'
+      try {
+        const result = await this.#transaction({ ...opened, running }, work, options, body)
+        how = 'done'
+        return result
       } catch (error) {
         if (error instanceof RunWithSavepoints) {
-          savepoints = true
+          careful = true
           this.#careful = carefulBatches
           continue
         }
-        const again = isConflict(error) && options.alone !== true && ++conflicts < mostConflicts
-        if (!again) throw explainError(error, opened.running.where)
-        await opened.runtime.sleep(Math.ceil(opened.runtime.random() * 5 * 2 ** Math.min(conflicts, 6)))
+        if (isConflict(error) || (lockTimeoutMs !== undefined && isLockTimeout(error))) how = 'conflict'
+        if (how === 'failed' || ++conflicts >= mostConflicts) throw explainError(error, opened.running.where)
+      } finally {
+        this.#conflicts.end({ lockTimeoutMs, ...plan }, how, body.ran)
       }
+      await this.#pause(opened.runtime, conflicts)
     }
+  }
+
+  #pause(runtime: Runtime, conflicts: number): Promise<void> {
+    return runtime.sleep(Math.ceil(runtime.random() * 5 * 2 ** Math.min(conflicts, 6)))
   }
 
   /** One transaction: everything of `work`, or nothing. */
   async #transaction<R>(
     { running, stores, changes, stores: { known } }: Opened,
     work: (session: Session<Tx>) => Awaitable<R>,
-    options: WriteOptions & { readonly savepoints: boolean },
+    options: WriteOptions,
+    how: Body,
   ): Promise<R> {
     const { transactions } = this.#options
     let session: PostgresSession<Tx> | undefined
@@ -161,13 +201,14 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
         return this.#options.handle(open)
       }
       const inOrder = open.connection !== undefined
-      session = new PostgresSession<Tx>(open.execute, { ...stores, openTx: handOut, inOrder, savepoints: options.savepoints })
+      session = new PostgresSession<Tx>(open.execute, { ...stores, openTx: handOut, inOrder, ...how })
       const scope = { open: true }
+      const current = session
       try {
-        const current = session
         const value = this.#inside.run(scope, () => work(current))
         result = { value: isThenable(value) ? await value : value }
       } finally {
+        how.ran = current.ran
         scope.open = false
       }
     }
@@ -191,7 +232,13 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
   async join<R>(tx: unknown, work: (session: Session<Tx>) => Awaitable<R>): Promise<R> {
     const { stores, joining, changes } = this.#ready()
     return joining.join(tx, async (execute) => {
-      const session = new PostgresSession<Tx>(execute, { ...stores, openTx: noHandle, inOrder: false, savepoints: true })
+      const session = new PostgresSession<Tx>(execute, {
+        ...stores,
+        openTx: noHandle,
+        inOrder: false,
+        savepoints: true,
+        mostMessages: Number.POSITIVE_INFINITY,
+      })
       const result = await work(session)
       changes.joined(session.context.touched)
       return result

@@ -10,6 +10,7 @@ import {
   isAborted,
   isConflict,
   isConnectionLost,
+  isLockTimeout,
   isOutsideTransaction,
   sqlState,
   transactionEnded,
@@ -98,6 +99,8 @@ export interface SessionOptions<Tx> extends StoresOptions {
   readonly inOrder: boolean
   /** False: a failure of `savepoint` throws `RunWithSavepoints`. */
   readonly savepoints: boolean
+  /** Messages that may share this transaction. */
+  readonly mostMessages: number
 }
 
 /** One open transaction. */
@@ -107,7 +110,8 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
   readonly #savepoints: boolean
   readonly #inOrder: boolean
   readonly openTx: HandsOut<Tx>
-  #made = 0
+  readonly #mostMessages: number
+  #ran = 0
 
   constructor(execute: Execute, options: SessionOptions<Tx>) {
     super(execute, options)
@@ -115,17 +119,22 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
     this.#where = options.where
     this.#savepoints = options.savepoints
     this.#inOrder = options.inOrder
+    this.#mostMessages = options.savepoints ? Math.min(mostSavepoints, options.mostMessages) : options.mostMessages
     this.openTx = options.openTx
   }
 
-  /** Enough savepoints have been made. */
   get full(): boolean {
-    return this.#savepoints && this.#made >= mostSavepoints
+    return this.#ran >= this.#mostMessages
+  }
+
+  /** Messages that have begun. */
+  get ran(): number {
+    return this.#ran
   }
 
   async savepoint<R>(work: () => Awaitable<R>): Promise<R> {
+    this.#ran++
     if (!this.#savepoints) return this.#without(work)
-    this.#made++
     // Where what `work` does comes after it on the same connection, it is not waited for.
     const begun = this.#execute('savepoint onefold')
     begun.catch(() => undefined)
@@ -150,6 +159,8 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
     try {
       return await work()
     } catch (error) {
+      // Whose fault it is shows when fewer share a transaction.
+      if (isConflict(error) || isLockTimeout(error)) throw explainError(error, this.#where)
       throw new RunWithSavepoints('a message failed', { cause: error })
     }
   }

@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly runtime: Runtime
   readonly idleInTransactionMs: number
   readonly where: string
+  /** No statement waits longer for a lock. */
+  readonly lockTimeoutMs?: number
 }
 
 /** What a transaction's work is given. */
@@ -55,7 +57,9 @@ export async function runOwn<R>(
   let committing = false
   let broken = true
   try {
-    const [row] = await connection.begin([`idle_in_transaction_session_timeout = ${idleInTransactionMs}`], `select ${mark}`)
+    const settings = [`idle_in_transaction_session_timeout = ${idleInTransactionMs}`]
+    if (options.lockTimeoutMs !== undefined) settings.push(`lock_timeout = ${options.lockTimeoutMs}`)
+    const [row] = await connection.begin(settings, `select ${mark}`)
     begun = { xid: textOf(row?.xid), timeline: textOf(row?.timeline) }
     const result = await work({ execute: connection.execute, tx: undefined, connection })
     if (checked()) await assertStillIn(connection.execute, begun)
@@ -102,8 +106,9 @@ export async function runWith<Tx, R>(
     return await transactions.run(async (tx) => {
       const execute = transactions.execute(tx)
       const [row] = await execute(
-        `select set_config('idle_in_transaction_session_timeout', $1, true), current_setting('transaction_isolation') as isolation, ${mark}`,
-        [String(idleInTransactionMs)],
+        `select set_config('idle_in_transaction_session_timeout', $1, true),
+           set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true), current_setting('transaction_isolation') as isolation, ${mark}`,
+        [String(idleInTransactionMs), options.lockTimeoutMs === undefined ? null : String(options.lockTimeoutMs)],
       )
       if (textOf(row?.isolation) !== 'read committed') throw wrongIsolation(transactions.library, textOf(row?.isolation), where)
       begun = { xid: textOf(row?.xid), timeline: textOf(row?.timeline) }

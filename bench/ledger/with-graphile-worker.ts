@@ -1,0 +1,61 @@
+/** graphile-worker: a job for 500 messages (or for each), whose task begins a transaction of its own with an inbox in it. */
+import type { Runner } from 'graphile-worker'
+import { Logger, makeWorkerUtils, run } from 'graphile-worker'
+import { Pool } from 'pg'
+import type { Booking } from '../message.ts'
+import type { Subject, SubjectOptions } from './job.ts'
+import { legsOf, moveAll, moveOne, movesOf } from './job.ts'
+
+const silent = new Logger(() => () => undefined)
+
+export function subject({ url, style }: SubjectOptions): Subject {
+  const pool = new Pool({ connectionString: url, max: 10 })
+  let utils: Awaited<ReturnType<typeof makeWorkerUtils>> | undefined
+  let runner: Runner | undefined
+  return {
+    async prepare() {
+      await pool.query('create table inbox (id text primary key)')
+      utils = await makeWorkerUtils({ pgPool: pool, logger: silent })
+      await utils.migrate()
+    },
+    async publish(messages) {
+      const jobs = style === 'set-based' ? [messages] : messages.map((message) => [message])
+      await utils?.addJobs(jobs.map((payload) => ({ identifier: 'ledger', payload })))
+    },
+    async consume() {
+      runner = await run({
+        pgPool: pool,
+        logger: silent,
+        concurrency: 4,
+        noHandleSignals: true,
+        taskList: {
+          ledger: async (payload, { withPgClient }) =>
+            withPgClient(async (client) => {
+              const messages = payload as readonly Booking[]
+              await client.query('begin')
+              const { rows } = await client.query<{ id: string }>(
+                'insert into inbox select json_array_elements_text($1::text::json) on conflict do nothing returning id',
+                [JSON.stringify(messages.map(({ id }) => id).toSorted())],
+              )
+              const ids = new Set(rows.map((row) => row.id))
+              const fresh = messages.filter(({ id }) => ids.delete(id))
+              if (style === 'set-based') await client.query(moveAll, [movesOf(fresh)])
+              else for (const message of fresh) for (const leg of legsOf(message)) await client.query(moveOne, leg)
+              const sent = style === 'set-based' ? [fresh] : fresh
+              for (const one of fresh.length === 0 ? [] : sent)
+                await client.query("select graphile_worker.add_job('booked', $1::text::json)", [
+                  JSON.stringify([one].flat().map(({ id }) => ({ payment: id }))),
+                ])
+              await client.query('commit')
+            }),
+        },
+      })
+    },
+    applied: async () => (await pool.query('select count(*)::int as n from inbox')).rows[0].n,
+    async stop() {
+      await runner?.stop()
+      await utils?.release()
+      await pool.end()
+    },
+  }
+}
