@@ -3,6 +3,7 @@ import type { Runtime } from '../../runtime.ts'
 import type { PostgresClient } from './client.ts'
 import { explainError } from './errors.ts'
 import { latestVersion, migrate, refuseNewer, refuseOlder, versionOf } from './migrate.ts'
+import { refuseUnactivated } from './move-mark.ts'
 import type { CheckedOptions } from './options.ts'
 import { adoptRestored } from './restored.ts'
 import { numberOf, textOf } from './sql.ts'
@@ -28,6 +29,7 @@ export async function openServer<Tx>(client: PostgresClient, runtime: Runtime, o
         connection.release(false)
       }
     } else refuseOlder(version, where)
+    await refuseUnactivated(client.execute, options.schema, where)
     await adoptRestored(client, options.schema, runtime)
     const [row] = await client.execute(`select value from ${options.schema}.meta where name = 'incarnation'`)
     return textOf(row?.value)
@@ -36,7 +38,8 @@ export async function openServer<Tx>(client: PostgresClient, runtime: Runtime, o
   }
 }
 
-async function checkServer<Tx>(client: PostgresClient, { durability }: CheckedOptions<Tx>): Promise<void> {
+/** @throws OnefoldError `DATABASE_UNSUITABLE`, `DATABASE_READ_ONLY` */
+export async function checkServer<Tx>(client: PostgresClient, { durability }: CheckedOptions<Tx>): Promise<void> {
   const { where } = client
   const [row] = await client.execute(
     `select current_setting('server_version_num')::int as version, current_setting('fsync') as fsync,
