@@ -1,0 +1,76 @@
+import type { Knex } from 'knex'
+import knexOf from 'knex'
+import { Pool } from 'pg'
+import { describe, expect, expectTypeOf, test } from 'vitest'
+import { fromKnex, postgres } from '../../../../src/database/postgres/index.ts'
+import type { App } from '../../../../src/index.ts'
+import { onefold, topic } from '../../../../src/index.ts'
+import { temporaryPostgres } from '../../../support/postgres.ts'
+import { clientOf, clientTables, describeClient } from '../../../support/postgres-clients.ts'
+import { stopAfterwards } from '../../../support/temporary.ts'
+import { rejection } from '../../../support/until.ts'
+
+const open = (connection: string): Knex =>
+  knexOf({
+    client: 'pg',
+    connection,
+    pool: { min: 0 },
+    // As Objection's `knexSnakeCaseMappers` does. Our statements must not go through it.
+    postProcessResponse: (result) => (result?.rows === undefined ? result : { ...result, rows: 'processed' }),
+  })
+
+describeClient('Knex', {
+  forgotten: 'never-runs',
+  open({ pool, url }) {
+    const knex = open(url)
+    return clientOf(fromKnex(knex), {
+      besides: [knex, pool],
+      insert: (tx, id) => tx('effect').insert({ id, value: 1 }),
+      insertChild: (tx, id, parent) => tx('child').insert({ id, parent }),
+      forget: (tx, id) => tx('effect').insert({ id, value: 1 }),
+      ids: (tx) => tx('effect').pluck('id'),
+      own: (work) => knex.transaction(work),
+      end: (tx) => tx.raw('commit'),
+      close: () => knex.destroy(),
+    })
+  },
+})
+
+describe('fromKnex', () => {
+  const notes = topic<{ id: string }>('notes')
+  const knex = knexOf({ client: 'pg' })
+
+  test('a handler that commits or rolls back by Knex itself has failed, and its message is not sent', async () => {
+    const { pool, url } = await temporaryPostgres()
+    await pool.query(clientTables)
+    const own = open(url)
+    const app = stopAfterwards(onefold({ database: postgres(pool, { transactions: fromKnex(own), migrations: 'apply' }) }))
+    for (const end of ['commit', 'rollback'] as const) {
+      const ended = app.transaction(async ({ tx, publish }) => {
+        await tx('effect').insert({ id: end })
+        publish(notes, { id: end })
+        await tx[end]()
+      })
+      expect(await rejection(ended)).toMatchObject({ code: 'TRANSACTION_ENDED' })
+    }
+    await app.stop()
+    await own.destroy()
+    expect((await pool.query('select id from onefold.log')).rows).toEqual([])
+  })
+
+  test("tx is Knex's Transaction, which the instance beside it is not", () => {
+    const app = onefold({ database: postgres(new Pool(), { transactions: fromKnex(knex) }) })
+    expectTypeOf<TxOf<typeof app>>().not.toBeAny()
+    expectTypeOf<TxOf<typeof app>>().toEqualTypeOf<Knex.Transaction>()
+    expectTypeOf(knex).not.toExtend<TxOf<typeof app>>()
+    app.consume(notes, 'g', (note, { tx }) => tx('effect').insert({ id: note.id }))
+  })
+
+  test('takes an instance and nothing else', () => {
+    const taken = (value: unknown) => () => fromKnex(value as Knex)
+    for (const value of [undefined, null, {}, () => undefined, new Pool()])
+      expect(taken(value)).toThrow(expect.objectContaining({ code: 'OPTION_INVALID' }))
+  })
+})
+
+type TxOf<A> = A extends App<infer Tx> ? Tx : never

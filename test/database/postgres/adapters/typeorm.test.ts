@@ -1,0 +1,55 @@
+import { Pool } from 'pg'
+import type { EntityManager } from 'typeorm'
+import { DataSource, EntitySchema } from 'typeorm'
+import { describe, expect, expectTypeOf, test } from 'vitest'
+import { fromTypeOrm, postgres } from '../../../../src/database/postgres/index.ts'
+import type { App } from '../../../../src/index.ts'
+import { onefold, topic } from '../../../../src/index.ts'
+import { clientOf, describeClient } from '../../../support/postgres-clients.ts'
+
+const Effect = new EntitySchema<{ id: string; value: number | null }>({
+  name: 'effect',
+  columns: { id: { type: 'text', primary: true }, value: { type: 'integer', nullable: true } },
+})
+const Child = new EntitySchema<{ id: string; parent: string | null }>({
+  name: 'child',
+  columns: { id: { type: 'text', primary: true }, parent: { type: 'text', nullable: true } },
+})
+
+describeClient('TypeORM', {
+  forgotten: 'runs',
+  async open({ pool, url }) {
+    const dataSource = await new DataSource({ type: 'postgres', url, entities: [Effect, Child] }).initialize()
+    return clientOf(fromTypeOrm(dataSource), {
+      besides: [dataSource.manager, dataSource, pool],
+      insert: (tx, id) => tx.insert(Effect, { id, value: 1 }),
+      insertChild: (tx, id, parent) => tx.getRepository(Child).save({ id, parent }),
+      forget: (tx, id) => void tx.insert(Effect, { id, value: 1 }),
+      ids: async (tx) => (await tx.find(Effect)).map(({ id }) => id),
+      own: (work) => dataSource.transaction(work),
+      end: (tx) => tx.query('commit'),
+      close: () => dataSource.destroy(),
+    })
+  },
+})
+
+describe('fromTypeOrm', () => {
+  const notes = topic<{ id: string }>('notes')
+  const dataSource = new DataSource({ type: 'postgres', entities: [Effect] })
+
+  test("tx is TypeORM's EntityManager, which the DataSource is not", () => {
+    const app = onefold({ database: postgres(new Pool(), { transactions: fromTypeOrm(dataSource) }) })
+    expectTypeOf<TxOf<typeof app>>().not.toBeAny()
+    expectTypeOf<TxOf<typeof app>>().toEqualTypeOf<EntityManager>()
+    expectTypeOf(dataSource).not.toExtend<TxOf<typeof app>>()
+    app.consume(notes, 'g', (note, { tx }) => tx.insert(Effect, { id: note.id }))
+  })
+
+  test('takes a DataSource and nothing else', () => {
+    const taken = (value: unknown) => () => fromTypeOrm(value as DataSource)
+    for (const value of [undefined, null, {}, dataSource.manager, new Pool()])
+      expect(taken(value)).toThrow(expect.objectContaining({ code: 'OPTION_INVALID' }))
+  })
+})
+
+type TxOf<A> = A extends App<infer Tx> ? Tx : never
