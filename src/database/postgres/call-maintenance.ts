@@ -1,10 +1,8 @@
 import type { DedupWindow } from '../database.ts'
 import { rangeRows } from '../window-rules.ts'
 import { parkedIdentity } from './call-store.ts'
-import type { PostgresStores } from './session.ts'
+import type { Access } from './maintenance-access.ts'
 import { numberOf, textOf } from './sql.ts'
-
-type Stores = Pick<PostgresStores, 'context'>
 
 interface Forgotten {
   readonly subscription: number
@@ -25,7 +23,7 @@ const forgettable = `c.subscription = $1::int and c.generation < $2::int and (c.
 
 /** A subscription whose journal has rows to remove. */
 export async function forgottenCalls(
-  { context: { sql } }: Stores,
+  { context: { sql } }: Access,
   nowMs: number,
   window: DedupWindow,
 ): Promise<Forgotten | undefined> {
@@ -54,7 +52,7 @@ export async function forgottenCalls(
  * Removes some of them; true when there may be more. Only where the partition's owner is not in a transaction, and it is held up
  * until we are done: it parks no message whose journal goes at this moment. Generations only go, so nothing else changes.
  */
-export async function removeForgottenCalls(session: Stores, nowMs: number, window: DedupWindow): Promise<boolean> {
+export async function removeForgottenCalls(session: Access, nowMs: number, window: DedupWindow): Promise<boolean> {
   const found = await forgottenCalls(session, nowMs, window)
   if (found === undefined) return false
   const { sql } = session.context

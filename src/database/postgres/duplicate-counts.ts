@@ -1,9 +1,7 @@
 import { rangeRows } from '../window-rules.ts'
-import type { PostgresStores } from './session.ts'
+import type { Access } from './maintenance-access.ts'
 
-type Stores = Pick<PostgresStores, 'context'>
-
-export async function hasDuplicates({ context: { sql } }: Stores): Promise<boolean> {
+export async function hasDuplicates({ context: { sql } }: Access): Promise<boolean> {
   return (await sql.row('select 1 from {s}.duplicate limit 1')) !== undefined
 }
 
@@ -11,7 +9,7 @@ export async function hasDuplicates({ context: { sql } }: Stores): Promise<boole
  * Adds up some of what was counted, of one topic: what one statement takes away it adds, and what another has taken away it
  * does not see. True: there may be more.
  */
-export async function addUpDuplicates({ context: { sql } }: Stores): Promise<boolean> {
+export async function addUpDuplicates({ context: { sql } }: Access): Promise<boolean> {
   const added = await sql.count(
     `with gone as (
        delete from {s}.duplicate where ctid = any (array(

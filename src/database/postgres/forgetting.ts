@@ -1,12 +1,10 @@
 import type { AppEvent } from '../../event.ts'
 import type { DedupWindow } from '../database.ts'
 import { believedAheadMs, shrunkEvent } from '../window-rules.ts'
+import type { Access } from './maintenance-access.ts'
 import { totalOf } from './running-time.ts'
 import { lockWindow } from './sealing.ts'
-import type { PostgresStores } from './session.ts'
 import { numberOf, numberOrNull, textOf } from './sql.ts'
-
-type Stores = Pick<PostgresStores, 'context'>
 
 interface Expired {
   readonly dedup: number
@@ -25,7 +23,7 @@ interface Expired {
  * was ahead when a generation was sealed does not keep it for ever: it was sealed before the newer ones were.
  */
 export async function expiredGeneration(
-  stores: Stores,
+  stores: Access,
   nowMs: number,
   window: DedupWindow,
   dedup?: number,
@@ -63,7 +61,7 @@ export async function expiredGeneration(
  *
  * Looks again once the window is locked: of several processes one forgets, and tells of it.
  */
-export async function forget(session: Stores, dedup: number, nowMs: number, window: DedupWindow): Promise<AppEvent | undefined> {
+export async function forget(session: Access, dedup: number, nowMs: number, window: DedupWindow): Promise<AppEvent | undefined> {
   if ((await lockWindow(session, dedup)) === undefined) return undefined
   const expired = await expiredGeneration(session, nowMs, window, dedup)
   if (expired === undefined) return undefined

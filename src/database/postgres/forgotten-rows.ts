@@ -1,16 +1,14 @@
 import { believedAheadMs, rangeRows } from '../window-rules.ts'
+import type { Access } from './maintenance-access.ts'
 import { lockWindow } from './sealing.ts'
-import type { PostgresStores } from './session.ts'
 import { numberOf } from './sql.ts'
-
-type Stores = Pick<PostgresStores, 'context'>
 
 export interface Dropped {
   readonly dedup: number
   readonly generation: number
 }
 
-export async function droppedGeneration({ context: { sql } }: Stores): Promise<Dropped | undefined> {
+export async function droppedGeneration({ context: { sql } }: Access): Promise<Dropped | undefined> {
   const row = await sql.row('select dedup, generation from {s}.generation where dropped order by generation limit 1')
   return row === undefined ? undefined : { dedup: numberOf(row.dedup), generation: numberOf(row.generation) }
 }
@@ -20,7 +18,7 @@ export async function droppedGeneration({ context: { sql } }: Stores): Promise<D
  * comes to know how new they were, also those that a transaction wrote after the generation was counted: a repeat that
  * finds its place empty finds itself late.
  */
-export async function removeRows(session: Stores, { dedup, generation }: Dropped): Promise<void> {
+export async function removeRows(session: Access, { dedup, generation }: Dropped): Promise<void> {
   const { sql } = session.context
   if ((await lockWindow(session, dedup)) === undefined) return
   const row = await sql.row(
@@ -41,7 +39,7 @@ export async function removeRows(session: Stores, { dedup, generation }: Dropped
 }
 
 /** A window with rows whose mark is of a generation that has gone: a transaction took it, and committed only after that. */
-export async function strayWindow({ context: { sql } }: Stores): Promise<number | undefined> {
+export async function strayWindow({ context: { sql } }: Access): Promise<number | undefined> {
   const row = await sql.row(
     `select w.dedup from {s}.dedup_window w
      where exists (select 1 from {s}.identity i where i.dedup = w.dedup
@@ -51,7 +49,7 @@ export async function strayWindow({ context: { sql } }: Stores): Promise<number 
 }
 
 /** What was committed so late is as new as anything else: the newest generation takes some of it over. True: there may be more. */
-export async function adoptStray(session: Stores, dedup: number): Promise<boolean> {
+export async function adoptStray(session: Access, dedup: number): Promise<boolean> {
   const current = await lockWindow(session, dedup)
   if (current === undefined) return false
   const adopted = await session.context.sql.count(

@@ -6,14 +6,11 @@ import { forgottenCalls, removeForgottenCalls } from './call-maintenance.ts'
 import { addUpDuplicates, hasDuplicates } from './duplicate-counts.ts'
 import { expiredGeneration, forget } from './forgetting.ts'
 import { adoptStray, droppedGeneration, removeRows, strayWindow } from './forgotten-rows.ts'
+import type { Access, Write } from './maintenance-access.ts'
 import { retirable, retire } from './retention.ts'
 import { RunningTime } from './running-time.ts'
 import { isAgeing, noteSealed, oldGeneration, Sealing, seal } from './sealing.ts'
-import type { PostgresStores } from './session.ts'
 import { storedWindow, storeWindow } from './stored-window.ts'
-
-/** Runs `work` in a transaction, and again when it met another. */
-export type Write = <R>(work: (session: PostgresStores) => Promise<R>) => Promise<R>
 
 /** One kind of work, looked for every so often. */
 interface Part {
@@ -31,7 +28,7 @@ const minuteMs = 60_000
  * well, so that any number of processes may be at it.
  */
 export class Housekeeping {
-  readonly #reader: PostgresStores
+  readonly #reader: Access
   readonly #write: Write
   readonly #runtime: Runtime
   readonly #asked: DedupWindow
@@ -40,7 +37,7 @@ export class Housekeeping {
   readonly #parts: readonly (Part & { dueMs: number })[]
   #turn = 0
 
-  constructor(options: { reader: PostgresStores; write: Write; runtime: Runtime; window: DedupWindow }) {
+  constructor(options: { reader: Access; write: Write; runtime: Runtime; window: DedupWindow }) {
     const monotonicMs = (): number => options.runtime.monotonicMs()
     this.#reader = options.reader
     this.#write = options.write

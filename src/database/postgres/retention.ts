@@ -1,8 +1,6 @@
 import { rangeRows } from '../window-rules.ts'
-import type { PostgresStores } from './session.ts'
+import type { Access } from './maintenance-access.ts'
 import { numberOf } from './sql.ts'
-
-type Stores = Pick<PostgresStores, 'context'>
 
 /** Null without any group: nobody has applied anything, and all is kept. A group that has not begun has applied nothing. */
 const slowest = `(
@@ -10,7 +8,7 @@ const slowest = `(
   left join {s}.checkpoint c on c.subscription = s.subscription and c.partition = p.number::text where s.topic = t.name)`
 
 /** A partition at whose tail something has been applied by every group and is older than the topic keeps messages. */
-export async function retirable({ context: { sql } }: Stores, nowMs: number): Promise<number | undefined> {
+export async function retirable({ context: { sql } }: Access, nowMs: number): Promise<number | undefined> {
   const row = await sql.row(
     `select p.partition from {s}.partition p join {s}.topic t using (topic)
      cross join lateral (
@@ -34,7 +32,7 @@ export async function retirable({ context: { sql } }: Stores, nowMs: number): Pr
  *
  * True: there may be more.
  */
-export async function retire({ context: { sql } }: Stores, partition: number, nowMs: number): Promise<boolean> {
+export async function retire({ context: { sql } }: Access, partition: number, nowMs: number): Promise<boolean> {
   await sql.rows('lock table {s}.subscription in share row exclusive mode nowait')
   const removed = await sql.count(
     `with limits as (

@@ -1,7 +1,5 @@
-import type { PostgresStores } from './session.ts'
+import type { Access } from './maintenance-access.ts'
 import { numberOf } from './sql.ts'
-
-type Stores = Pick<PostgresStores, 'context'>
 
 /** Noted this often. */
 const everyMs = 60_000
@@ -28,7 +26,7 @@ export class RunningTime {
   }
 
   /** Is there a minute to add? The first look, and every one that finds others at it, only begins to measure. */
-  async due(reader: Stores): Promise<boolean> {
+  async due(reader: Access): Promise<boolean> {
     // The time before the total: what is added while we wait for the answer must not count twice.
     if (this.#seen === undefined) {
       const totalMs = await totalOf(reader)
@@ -43,7 +41,7 @@ export class RunningTime {
   }
 
   /** Inside a transaction. Answers the new total, or undefined when somebody else has counted meanwhile. */
-  async add({ context: { sql } }: Stores): Promise<Counted | undefined> {
+  async add({ context: { sql } }: Access): Promise<Counted | undefined> {
     const seen = this.#seen
     if (seen === undefined) return undefined
     const atMs = this.#monotonicMs()
@@ -65,7 +63,7 @@ export class RunningTime {
   }
 }
 
-export async function totalOf({ context: { sql } }: Stores): Promise<number> {
+export async function totalOf({ context: { sql } }: Access): Promise<number> {
   const row = await sql.row("select value from {s}.meta where name = 'running_ms'")
   return row === undefined ? 0 : numberOf(row.value)
 }

@@ -1,10 +1,7 @@
 import type { DedupWindow } from '../database.ts'
 import { generationRows } from '../window-rules.ts'
-import type { Write } from './housekeeping.ts'
-import type { PostgresStores } from './session.ts'
+import type { Access, Write } from './maintenance-access.ts'
 import { numberOf } from './sql.ts'
-
-type Stores = Pick<PostgresStores, 'context'>
 
 export interface Newest {
   readonly dedup: number
@@ -12,7 +9,7 @@ export interface Newest {
 }
 
 /** Held until the end of the transaction by whoever changes what generations a window has. Writers of identities do not wait for it. */
-export async function lockWindow({ context: { sql } }: Stores, dedup: number): Promise<number | undefined> {
+export async function lockWindow({ context: { sql } }: Access, dedup: number): Promise<number | undefined> {
   const row = await sql.row('select current from {s}.dedup_window where dedup = $1::int for update', dedup)
   return row === undefined ? undefined : numberOf(row.current)
 }
@@ -23,7 +20,7 @@ export async function lockWindow({ context: { sql } }: Stores, dedup: number): P
  * A transaction that is under way may still write rows with the old mark: they are counted neither here nor anywhere, and
  * go with it; what its forgetting must know of them is learnt when they go (`removeRows`).
  */
-export async function seal(session: Stores, { dedup, generation }: Newest, nowMs: number): Promise<boolean> {
+export async function seal(session: Access, { dedup, generation }: Newest, nowMs: number): Promise<boolean> {
   if ((await lockWindow(session, dedup)) !== generation) return false
   const sealed = await session.context.sql.count(
     `with counted as (
@@ -46,7 +43,7 @@ const toSeal = `g.sealed_ms is null and abs(g.opened_ms - $1::bigint) > $2::bigi
   and exists (select 1 from {s}.identity i where i.dedup = g.dedup and i.generation = g.generation)`
 
 /** Is there anything that grows old? If not, an idle schema is not written for the sake of its clock. */
-export async function isAgeing({ context: { sql } }: Stores, nowMs: number, window: DedupWindow): Promise<boolean> {
+export async function isAgeing({ context: { sql } }: Access, nowMs: number, window: DedupWindow): Promise<boolean> {
   const row = await sql.row(
     `select 1 from {s}.generation g where not g.dropped and (g.sealed_ms is not null or (${toSeal})) limit 1`,
     Math.floor(nowMs),
@@ -57,7 +54,7 @@ export async function isAgeing({ context: { sql } }: Stores, nowMs: number, wind
 
 /** A newest generation that is to be sealed because of its age. */
 export async function oldGeneration(
-  { context: { sql } }: Stores,
+  { context: { sql } }: Access,
   nowMs: number,
   window: DedupWindow,
 ): Promise<Newest | undefined> {
@@ -71,7 +68,7 @@ export async function oldGeneration(
 }
 
 /** From here on the running time counts for what has been sealed until now. */
-export async function noteSealed({ context: { sql } }: Stores, runningMs: number): Promise<void> {
+export async function noteSealed({ context: { sql } }: Access, runningMs: number): Promise<void> {
   await sql.rows(
     'update {s}.generation set running_ms = $1::bigint where sealed_ms is not null and running_ms is null',
     Math.floor(runningMs),
@@ -105,7 +102,7 @@ export class Sealing {
   }
 
   /** One window; true when another one may be due. */
-  async step(reader: Stores, write: Write, nowMs: number): Promise<boolean> {
+  async step(reader: Access, write: Write, nowMs: number): Promise<boolean> {
     const rows = await reader.context.sql.rows(
       'select w.dedup, w.current, g.rows from {s}.dedup_window w join {s}.generation g on g.generation = w.current order by w.dedup',
     )
@@ -127,7 +124,7 @@ export class Sealing {
     return true
   }
 
-  async #count(reader: Stores, write: Write, newest: Newest & { readonly stored: number }, nowMs: number): Promise<void> {
+  async #count(reader: Access, write: Write, newest: Newest & { readonly stored: number }, nowMs: number): Promise<void> {
     const { dedup, generation, stored } = newest
     const row = await reader.context.sql.row(
       `select count(*) as rows from (
