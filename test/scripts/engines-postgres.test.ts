@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -48,8 +48,11 @@ test('crash and restart: what was committed is there, what was not is gone, and 
   await lost
   expect(await rejection(query(server.url, 'select 1'))).toMatchObject({ code: 'ECONNREFUSED' })
   await server.restart()
+  const recovered = () => readFileSync(join(server.folder, 'log'), 'utf8').split('was not properly shut down').length - 1
+  expect(recovered()).toBe(1)
   expect(await query(server.url, 'select n from kept')).toEqual([{ n: 1 }])
   await server.restart()
+  expect(recovered()).toBe(1)
   expect(await query(server.url, 'select n from kept')).toEqual([{ n: 1 }])
 }, 30_000)
 
