@@ -4,7 +4,8 @@ import type { Said } from './attention-act.ts'
 import { actOnIds, readJson, readSettlement } from './attention-act.ts'
 import { actOnMatching } from './attention-bulk.ts'
 import { defineCommand } from './command.ts'
-import { databaseFile, requireFile, withApp } from './open-app.ts'
+import { databaseTarget, requireDatabase } from './database-target.ts'
+import { withApp } from './open-app.ts'
 import { printable } from './readable.ts'
 import { groupDocument, itemSummary, renderList } from './render-attention.ts'
 import { itemDocument, renderItem } from './render-attention-item.ts'
@@ -101,9 +102,9 @@ export const attention = defineCommand({
     if (action === undefined)
       throw new UsageError(`unknown action ${JSON.stringify(word)}; attention knows ${actions.join(', ')}`)
     checkFit(action, rest, values)
-    const file = databaseFile(values, environment)
-    requireFile(file)
-    return await withApp(file, { runtime }, { create: false }, (app) =>
+    const target = databaseTarget(values, environment)
+    requireDatabase(target)
+    return await withApp(target, { runtime }, { create: false }, (app) =>
       perform[action](app, { values, rest, terminal, nowMs: runtime.wallMs() }),
     )
   },

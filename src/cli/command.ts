@@ -9,10 +9,11 @@ import type { Terminal } from './terminal.ts'
 export const commonOptions = {
   db: {
     kind: 'text',
-    value: 'FILE',
-    help: 'the database file',
+    value: 'FILE|URL',
+    help: 'the database file, or postgres://user@host/database',
     otherwise: '$ONEFOLD_DB, or else ./onefold.db',
   },
+  schema: { kind: 'text', value: 'NAME', help: 'where the tables are in PostgreSQL', otherwise: 'onefold' },
   json: { kind: 'flag', help: 'exactly one JSON document on stdout, and nothing else there' },
   help: { kind: 'flag', help: 'this text' },
 } as const satisfies OptionSpecs

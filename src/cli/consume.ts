@@ -5,7 +5,8 @@ import { toCloudEvent } from '../message-cloudevents.ts'
 import { adoptTopic } from '../topic.ts'
 import type { Surroundings } from './command.ts'
 import { defineCommand } from './command.ts'
-import { databaseFile, withApp } from './open-app.ts'
+import { databaseTarget } from './database-target.ts'
+import { withApp } from './open-app.ts'
 import { count, plural, printable } from './readable.ts'
 import { ShellCommands } from './shell-commands.ts'
 import type { Terminal } from './terminal.ts'
@@ -87,7 +88,7 @@ export const consume = defineCommand({
     const commands = values.exec === undefined ? undefined : new ShellCommands(values.exec, runtime)
     // Also while the app stops, which is when a second signal comes.
     using _ = stop.beforeSuddenEnd(() => commands?.killAll())
-    await withApp(databaseFile(values, environment), { runtime }, appOptions, async (app) => {
+    await withApp(databaseTarget(values, environment), { runtime }, appOptions, async (app) => {
       const ending = AbortSignal.any([stop.signal, run.outputClosed])
       app.consume(adoptTopic(name), {
         group,

@@ -1,7 +1,8 @@
 import type { Erased } from '../erase/erase-store.ts'
 import { checkName } from '../topic.ts'
 import { defineCommand } from './command.ts'
-import { databaseFile, requireFile, withApp } from './open-app.ts'
+import { databaseTarget, requireDatabase } from './database-target.ts'
+import { withApp } from './open-app.ts'
 import { count, plural } from './readable.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -52,9 +53,11 @@ export const erase = defineCommand({
     if (key === undefined) throw new UsageError('erase needs --key KEY')
     if (yes && by === undefined) throw new UsageError('erase --yes needs --by NAME: it is kept')
     checkName('TOPIC', topic)
-    const file = databaseFile(values, environment)
-    requireFile(file)
-    const { traces, ...erased } = await withApp(file, { runtime }, { create: false }, (app) =>
+    const target = databaseTarget(values, environment)
+    requireDatabase(target)
+    if (rewrite && target.kind === 'server')
+      throw new UsageError('--rewrite is for a database file; on a server that is VACUUM FULL, which locks what it writes anew')
+    const { traces, ...erased } = await withApp(target, { runtime }, { create: false }, (app) =>
       app.erase(topic, { key, by: by ?? 'nobody yet', ...(reason === undefined ? {} : { reason }), rewrite, preview: !yes }),
     )
     if (values.json) {
@@ -66,6 +69,10 @@ export const erase = defineCommand({
     await terminal.write(`${yes ? 'erased' : 'would erase'} ${plural(total, 'row')} of topic ${topic}\n`)
     for (const [name, word] of rows) await terminal.write(`  ${count(erased[name as keyof Erased])} ${word}\n`)
     if (!yes) await terminal.write('nothing was changed; repeat with --by NAME --yes to erase\n')
+    else if (target.kind === 'server')
+      await terminal.write(
+        'old versions lie in the files of the server until it uses their place again, and in its log and backups\n',
+      )
     else if (traces === 'none') await terminal.write('the file holds no trace of it\n')
     else if (!rewrite) await terminal.write('old bytes may lie in unused corners of the file; --rewrite removes them\n')
     else await terminal.write('somebody was reading an older state: old bytes may lie in the write-ahead log; repeat it\n')

@@ -1,10 +1,12 @@
 import { basename } from 'node:path'
 import type { Runtime } from '../runtime.ts'
-import { requireFile, withApp } from './open-app.ts'
+import type { DatabaseTarget } from './database-target.ts'
+import { requireDatabase } from './database-target.ts'
+import { withApp } from './open-app.ts'
 import { printable, table, wrap } from './readable.ts'
 import { keyedWord } from './render-status.ts'
 
-/** What a database file tells of the guarantee without the program. */
+/** What a database tells of the guarantee without the program. */
 export interface ExplainedFile {
   readonly file: string
   readonly topics: readonly {
@@ -26,12 +28,12 @@ const onlyTheProgramKnows = [
 ]
 
 /** @throws OnefoldError `NOT_FOUND`, and what opening the file throws. */
-export async function explainFile(file: string, runtime: Runtime): Promise<ExplainedFile> {
-  requireFile(file)
-  return await withApp(file, { runtime }, { create: false }, async (app) => {
+export async function explainFile(target: DatabaseTarget, runtime: Runtime): Promise<ExplainedFile> {
+  requireDatabase(target)
+  return await withApp(target, { runtime }, { create: false }, async (app) => {
     const { topics, groups } = await app.status()
     return {
-      file: basename(file),
+      file: target.kind === 'file' ? basename(target.file) : target.name,
       topics: topics.map(({ name, keyed, idReuse, partitions }) => ({ name, keyed, idReuse, partitions: partitions.length })),
       groups: groups.map(({ topic, group, semantics }) => ({ topic, group, semantics })),
       onlyTheProgramKnows,

@@ -5,9 +5,9 @@ import type { Guarantee } from '../guarantee/guarantee.ts'
 import { differencesOf, snapshotOf } from '../guarantee/snapshot.ts'
 import { parseJson } from '../parse-json.ts'
 import { defineCommand } from './command.ts'
+import { databaseTarget } from './database-target.ts'
 import { explainFile, renderFile } from './explain-file.ts'
 import { loadApp } from './load-app.ts'
-import { databaseFile } from './open-app.ts'
 import { plural, printableLines } from './readable.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
@@ -22,7 +22,7 @@ export const explain = defineCommand({
       'about themselves and from how the topics and consumers are declared.',
     '--write keeps the facts of that in a file for version control, without sentences, versions, paths or times; --check compares ' +
       'with it and exits with 1 when something is different, so that a weaker guarantee is seen in review.',
-    'Without MODULE it shows what the database file alone can tell, and names what only the program knows.',
+    'Without MODULE it shows what the database alone can tell, and names what only the program knows.',
   ],
   promise: 'Every sentence is about the configuration given, and start() refuses what is shown as refused. Nothing is changed.',
   options: {
@@ -42,13 +42,16 @@ export const explain = defineCommand({
       throw new UsageError('--write accepts what is, --check compares with what was: choose')
     if (module === undefined) {
       const option = values.write !== undefined ? '--write' : values.check !== undefined ? '--check' : undefined
-      if (option !== undefined) throw new UsageError(`${option} needs a MODULE: a file does not know all of the guarantee`)
-      const explained = await explainFile(databaseFile(values, environment), runtime)
+      if (option !== undefined) throw new UsageError(`${option} needs a MODULE: a database does not know all of the guarantee`)
+      const explained = await explainFile(databaseTarget(values, environment), runtime)
       if (values.json) await terminal.json(explained)
       else await terminal.write(renderFile(explained))
       return 0
     }
-    if (values.db !== undefined) throw new UsageError('--db goes without a MODULE: the app names its own database')
+    if (values.db !== undefined || values.schema !== undefined)
+      throw new UsageError(
+        `${values.db === undefined ? '--schema' : '--db'} goes without a MODULE: the app names its own database`,
+      )
     const app = await loadApp(module)
     let guarantee: Guarantee
     try {

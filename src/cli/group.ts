@@ -1,6 +1,7 @@
 import { checkName } from '../topic.ts'
 import { defineCommand } from './command.ts'
-import { databaseFile, requireFile, withApp } from './open-app.ts'
+import { databaseTarget, requireDatabase } from './database-target.ts'
+import { withApp } from './open-app.ts'
 import { plural } from './readable.ts'
 import { renderGroups } from './render-status.ts'
 import { UsageError } from './usage-error.ts'
@@ -24,11 +25,11 @@ export const group = defineCommand({
       throw new UsageError(`unknown action ${JSON.stringify(action)}; group knows list and remove`)
     const extra = action === 'list' ? name : rest[0]
     if (extra !== undefined) throw new UsageError(`group ${action} got an argument too many: ${JSON.stringify(extra)}`)
-    const file = databaseFile(values, environment)
+    const target = databaseTarget(values, environment)
     if (action === 'list') {
       if (values.topic !== undefined) throw new UsageError('--topic goes with group remove; group list shows all')
-      requireFile(file)
-      const groups = await withApp(file, { runtime }, { create: false }, (app) => app.groups.list())
+      requireDatabase(target)
+      const groups = await withApp(target, { runtime }, { create: false }, (app) => app.groups.list())
       if (values.json) await terminal.json({ groups })
       else await terminal.write(renderGroups(groups) || 'no groups yet: onefold consume TOPIC --group G creates one\n')
       return 0
@@ -37,8 +38,8 @@ export const group = defineCommand({
     if (values.topic === undefined) throw new UsageError('group remove needs --topic TOPIC')
     const topic = values.topic
     checkName('--topic', topic)
-    requireFile(file)
-    const removed = await withApp(file, { runtime }, { create: false }, (app) => app.groups.remove(topic, name))
+    requireDatabase(target)
+    const removed = await withApp(target, { runtime }, { create: false }, (app) => app.groups.remove(topic, name))
     if (values.json) await terminal.json({ topic, group: name, removed })
     else {
       const waiting = `${plural(removed.parked, 'parked message')} and ${plural(removed.attention, 'message')} waiting for a person`

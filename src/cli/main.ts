@@ -10,6 +10,7 @@ import { consume } from './consume.ts'
 import { erase } from './erase.ts'
 import { explain } from './explain.ts'
 import { group } from './group.ts'
+import { migrate } from './migrate.ts'
 import { prove } from './prove.ts'
 import { publish } from './publish.ts'
 import { reportError } from './report-error.ts'
@@ -19,7 +20,7 @@ import { OutputClosed, Terminal } from './terminal.ts'
 import { topic } from './topic.ts'
 import { UsageError } from './usage-error.ts'
 
-const commands: readonly Command[] = [publish, consume, status, explain, prove, attention, group, topic, erase, backup]
+const commands: readonly Command[] = [publish, consume, status, explain, prove, attention, group, topic, erase, backup, migrate]
 
 function overview(): string {
   return [
@@ -32,7 +33,7 @@ function overview(): string {
     'onefold COMMAND --help   what it does, what it promises, its options, an example',
     'onefold --version        the version',
     '',
-    'Every command reads --db FILE (default: $ONEFOLD_DB, or else ./onefold.db) and --json.',
+    'Every command reads --db FILE (default: $ONEFOLD_DB, or else ./onefold.db), or the URL of a PostgreSQL database, and --json.',
     'Exit codes: 0 done; 1 something was refused or failed, and is named; 2 the command line is wrong.',
     '',
   ].join('\n')

@@ -10,8 +10,9 @@ import type { Topic } from '../topic.ts'
 import { adoptTopic, topicLimits } from '../topic.ts'
 import { Batches } from './batches.ts'
 import { defineCommand } from './command.ts'
+import { databaseTarget } from './database-target.ts'
 import { readLines } from './lines.ts'
-import { databaseFile, withApp } from './open-app.ts'
+import { withApp } from './open-app.ts'
 import { readPath } from './path.ts'
 import { readLine } from './publish-line.ts'
 import { count, plural, printable } from './readable.ts'
@@ -78,7 +79,7 @@ export const publish = defineCommand({
     const readers = { stream: source.stream, stop: stop.signal }
 
     const options = values.source === undefined ? {} : { source: values.source }
-    const failure = await withApp(databaseFile(values, environment), { runtime }, options, async (app) => {
+    const failure = await withApp(databaseTarget(values, environment), { runtime }, options, async (app) => {
       const batches = new Batches<Numbered>({ ...batch, send: (items) => publishBatch(app, target, items, tally) })
       try {
         for await (const lines of readLines(readUntil(readers), maxLineBytes)) {

@@ -15,12 +15,14 @@ const overdueMs = 5_000
 /** Partitions shown one by one; more are counted. */
 const maxPartitions = 8
 
-export function renderStatus(status: DatabaseStatus, nowMs: number): string {
+export function renderStatus(status: DatabaseStatus, nowMs: number, kind: 'file' | 'server' = 'file'): string {
   const { database } = status
   const lock = database.writeLockHolder === null ? 'free' : `held by pid ${database.writeLockHolder.pid}`
   const parts = [
-    `${printable(basename(database.file))}  ${bytes(database.bytes)}, write-ahead log ${bytes(database.walBytes)}, write lock ${lock}, ` +
-      `schema ${database.schemaVersion}\n`,
+    kind === 'server'
+      ? `${printable(database.file)}  ${bytes(database.bytes)}, tables of version ${database.schemaVersion}\n`
+      : `${printable(basename(database.file))}  ${bytes(database.bytes)}, write-ahead log ${bytes(database.walBytes)}, write lock ${lock}, ` +
+        `schema ${database.schemaVersion}\n`,
     section('Topics', renderTopics(status.topics), 'none yet: onefold publish TOPIC creates one'),
     section('Groups', renderGroups(status.groups), 'none yet: onefold consume TOPIC --group G creates one'),
     ...renderPromises(status.groups),

@@ -1,5 +1,6 @@
 import { defineCommand } from './command.ts'
-import { databaseFile, requireFile, withApp } from './open-app.ts'
+import { databaseTarget, requireDatabase } from './database-target.ts'
+import { withApp } from './open-app.ts'
 import { renderStatus } from './render-status.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -7,7 +8,7 @@ const watchMs = 1000
 
 export const status = defineCommand({
   name: 'status',
-  summary: 'what is in the database file, who consumes it, and how far they are',
+  summary: 'what is in the database, who consumes it, and how far they are',
   usage: ['status [--watch]'],
   description: [
     'Shows topics (messages, offsets), consumer groups (applied, duplicates suppressed, lag, parked, waiting for a person, age of ' +
@@ -22,15 +23,15 @@ export const status = defineCommand({
   async run({ values, positionals, terminal, runtime, stop, environment }) {
     if (positionals.length > 0) throw new UsageError(`status takes no argument, but got ${JSON.stringify(positionals[0])}`)
     if (values.watch && values.json) throw new UsageError('--watch shows many documents, --json promises one: choose')
-    const file = databaseFile(values, environment)
-    requireFile(file)
-    return await withApp(file, { runtime }, { create: false }, async (app) => {
+    const target = databaseTarget(values, environment)
+    requireDatabase(target)
+    return await withApp(target, { runtime }, { create: false }, async (app) => {
       if (values.json) {
         await terminal.json(await app.status())
         return 0
       }
       while (true) {
-        const text = renderStatus(await app.status(), runtime.wallMs())
+        const text = renderStatus(await app.status(), runtime.wallMs(), target.kind)
         const clear = values.watch && terminal.isTerminal ? '\u001b[H\u001b[2J' : ''
         await terminal.handOver(clear + text)
         if (!values.watch) return 0

@@ -1,6 +1,7 @@
 import { topicLimits } from '../topic.ts'
 import { defineCommand } from './command.ts'
-import { databaseFile, requireFile, withApp } from './open-app.ts'
+import { databaseTarget, requireDatabase } from './database-target.ts'
+import { withApp } from './open-app.ts'
 import { count, table } from './readable.ts'
 import { keyedWord } from './render-status.ts'
 import { UsageError } from './usage-error.ts'
@@ -39,9 +40,9 @@ export const topic = defineCommand({
     if (action === 'change' && Object.keys(change).length === 0) {
       throw new UsageError('topic change needs what to change: --partitions, --keyed or --id-reuse')
     }
-    const file = databaseFile(values, environment)
-    requireFile(file)
-    const topics = await withApp(file, { runtime }, { create: false }, async (app) => {
+    const target = databaseTarget(values, environment)
+    requireDatabase(target)
+    const topics = await withApp(target, { runtime }, { create: false }, async (app) => {
       if (action === 'change' && name !== undefined) await app.topics.change(name, change)
       const all = (await app.status()).topics
       return action === 'list' ? all : all.filter((each) => each.name === name)

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { Place } from './run-onefold.ts'
 
-const commands = ['publish', 'consume', 'status', 'explain', 'prove', 'attention', 'group', 'topic', 'backup']
+const commands = ['publish', 'consume', 'status', 'explain', 'prove', 'attention', 'group', 'topic', 'erase', 'backup', 'migrate']
 
 describe.concurrent('the command line', () => {
   test('says its version', async () => {
@@ -23,7 +23,9 @@ describe.concurrent('the command line', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(new RegExp(`^Usage: onefold ${command}`))
     for (const heading of [/^Promise$/m, /^Options$/m, /^Examples?$/m]) expect(stdout).toMatch(heading)
-    expect(stdout.replace(/\s+/g, ' ')).toContain('--db FILE the database file (default: $ONEFOLD_DB, or else ./onefold.db)')
+    expect(stdout.replace(/\s+/g, ' ')).toContain(
+      '--db FILE|URL the database file, or postgres://user@host/database (default: $ONEFOLD_DB, or else ./onefold.db)',
+    )
     expect(stdout).toContain('--json')
     expect(place.has('onefold.db')).toBe(false)
   })
@@ -32,7 +34,7 @@ describe.concurrent('the command line', () => {
     ['', 'name a command: publish, consume'],
     ['nope', 'unknown command "nope"'],
     ['--db x.db status', 'the command comes before --db'],
-    ['status --wach', 'unknown option --wach; there are: --watch --db --json --help'],
+    ['status --wach', 'unknown option --wach; there are: --watch --db --schema --json --help'],
     ['status extra', 'status takes no argument'],
     ['publish', 'publish needs a TOPIC'],
     ['publish t a b', 'publish takes one FILE'],
@@ -65,6 +67,14 @@ describe.concurrent('the command line', () => {
     ['topic change t', 'topic change needs what to change'],
     ['topic change t --partitions 300', '--partitions is "300"'],
     ['backup', 'backup needs a FILE'],
+    ['migrate down', 'unknown action "down"; migrate knows status, up, print'],
+    ['migrate up now', 'migrate up got an argument too many: "now"'],
+    ['status --schema other', '--schema goes with a postgres:// URL'],
+    [
+      'status --db mysql://root:secret@localhost/shop',
+      '--db takes a file or a postgres:// URL, and this one begins with mysql://',
+    ],
+    ['status --db postgres://u:secret@localhost:port/shop', 'the URL of the database cannot be read'],
   ])('%j is refused with exit code 2, naming what is wrong', async (words, message) => {
     const place = new Place()
     const { code, stdout, stderr } = await place.onefold(words)

@@ -79,8 +79,8 @@ export function refuseOlder(version: number, where: string): void {
   throw new OnefoldError(
     'DATABASE_UNSUITABLE',
     version === 0
-      ? `database ${where} has no tables of Onefold yet. Run \`onefold migrate up --database …\` (or \`migrate print\` for the SQL), or set migrations: 'apply'.`
-      : `database ${where}: its tables are of version ${version}, this Onefold needs ${latestVersion}. Run \`onefold migrate up --database …\`, or set migrations: 'apply'.`,
+      ? `database ${where} has no tables of Onefold yet. Run \`onefold migrate up --db postgres://…\` (or \`migrate print\` for the SQL), or set migrations: 'apply'.`
+      : `database ${where}: its tables are of version ${version}, this Onefold needs ${latestVersion}. Run \`onefold migrate up --db postgres://…\`, or set migrations: 'apply'.`,
     { details: { database: where, version, needed: latestVersion } },
   )
 }
