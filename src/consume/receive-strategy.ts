@@ -46,8 +46,11 @@ export class ReceiveStrategy implements Strategy {
     const starts = await commitUnderLease(this.#context, state, (session) =>
       session.startMarks.begin(subscription, state.partition, item.identity, state.lease),
     )
-    if (starts > settings.maxCrashes) await this.#acknowledgeAfter(state, [{ ...item, invalid: crashed(item, starts - 1) }])
-    else await this.batch(state, [item])
+    const mark = item.identity
+    if (starts > settings.maxCrashes)
+      return await this.#acknowledgeAfter(state, [{ ...item, invalid: crashed(item, starts - 1) }], mark)
+    if (this.#options.semantics !== 'at-most-once') return await this.#acknowledgeAfter(state, [item], mark)
+    await this.#acknowledgeFirst(state, [item])
     await commitUnderLease(this.#context, state, (session) =>
       session.startMarks.clear(subscription, state.partition, item.identity),
     )
@@ -94,7 +97,8 @@ export class ReceiveStrategy implements Strategy {
     })
   }
 
-  async #acknowledgeAfter(state: PartitionState, items: readonly Item[]): Promise<void> {
+  /** `mark`: the start mark that goes with the acknowledgement. Left behind, it would accuse a message that a person has redriven. */
+  async #acknowledgeAfter(state: PartitionState, items: readonly Item[], mark?: string): Promise<void> {
     const { database } = this.#context
     const { open, lanes } = await database.read(async (stores) => ({
       open: new Set(await this.#beyond(stores.checkpoints, state, items)),
@@ -104,7 +108,7 @@ export class ReceiveStrategy implements Strategy {
     const results: (Result | undefined)[] = items.map((item) => (open.has(item) ? undefined : { as: 'suppressed' }))
     state.held = new Set(lanes)
     const held = new Set(state.held)
-    const acknowledger = new Acknowledger(this.#context, state, items, results)
+    const acknowledger = new Acknowledger(this.#context, state, items, results, mark)
     await this.#runLanes([...open], async (item) => {
       if (state.stopping.aborted) {
         results[items.indexOf(item)] = { as: 'lost' }
@@ -266,11 +270,19 @@ class Acknowledger {
   readonly #state: PartitionState
   readonly #items: readonly Item[]
   readonly #results: readonly (Result | undefined)[]
+  readonly #mark: string | undefined
   #acknowledged = 0
   #running: Promise<void> | undefined
   #failure: unknown
 
-  constructor(context: ConsumerContext, state: PartitionState, items: readonly Item[], results: readonly (Result | undefined)[]) {
+  constructor(
+    context: ConsumerContext,
+    state: PartitionState,
+    items: readonly Item[],
+    results: readonly (Result | undefined)[],
+    mark: string | undefined,
+  ) {
+    this.#mark = mark
     this.#context = context
     this.#state = state
     this.#items = items
@@ -306,6 +318,7 @@ class Acknowledger {
       if (parked.length > 0) this.#state.parkedMore = true
       const offset = this.#items[end - 1]?.delivery.offset
       await commitUnderLease(this.#context, this.#state, async (session) => {
+        if (this.#mark !== undefined) await session.startMarks.clear(subscription, this.#state.partition, this.#mark)
         // A COMMIT that answered with an error may have done it.
         const passed = await session.checkpoints.get(subscription, this.#state.partition)
         if (offset !== undefined && passed !== undefined && passed >= offset) return

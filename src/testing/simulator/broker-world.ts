@@ -24,6 +24,12 @@ interface Entry {
   readonly offset: bigint
 }
 
+interface Forgetting {
+  mayForget(): boolean
+  /** False: not just now. */
+  forget(subscription: Subscription): boolean
+}
+
 interface Share {
   readonly subscription: Subscription
   readonly partition: number
@@ -41,19 +47,23 @@ export interface Member {
   wake: (() => void) | undefined
 }
 
+const oneThatWasForgotten = 'an old one comes again, when its group has forgotten it'
+
 const key = ({ topic, group }: Subscription): string => `${topic}/${group}`
 
 /** What the broker has on its own disk: no crash of ours touches it. */
 export class BrokerWorld {
   readonly personality: Personality
+  readonly #forgetting: Forgetting
   readonly world: World
   readonly partitions: number
   readonly #topics = new Map<string, Entry[][]>()
   readonly #shares = new Map<string, Share[]>()
   readonly #members = new Set<Member>()
 
-  constructor(world: World, personality: Personality, partitions: number) {
+  constructor(world: World, personality: Personality, partitions: number, forgetting: Forgetting) {
     this.world = world
+    this.#forgetting = forgetting
     this.personality = personality
     this.partitions = partitions
   }
@@ -71,6 +81,18 @@ export class BrokerWorld {
         return open > 0 ? [`${name}, at the broker: ${open}`] : []
       })
       .join(', ')
+  }
+
+  /** The group's window forgets all it knows, where that is all there will be, and each message states one time. */
+  forget(subscription: Subscription): void {
+    const times = new Map<string, number>()
+    const apart = [...this.messages()].some(({ topic, envelope: { id, timeMs } }) => {
+      if (topic !== subscription.topic) return false
+      const before = times.get(id) ?? timeMs
+      times.set(id, before)
+      return before !== timeMs
+    })
+    if (!apart && this.#forgetting.mayForget()) this.#forgetting.forget(subscription)
   }
 
   append(topic: AnyTopic, envelopes: readonly Envelope[]): void {
@@ -111,16 +133,24 @@ export class BrokerWorld {
 
   /** Who has been silent for a session loses what it has; it hears of that when it wakes. */
   #frozen(self: Incarnation): void {
+    const lost: SimulatedAssignment[] = []
     const look = (): void => {
       const silent = self.frozenUntilMs > this.world.nowMs
       for (const [name, shares] of this.#shares) {
-        for (const share of shares) if (silent && share.owner?.self === self) share.owner = undefined
+        for (const share of shares)
+          if (silent && share.owner?.self === self) {
+            lost.push(share.owner)
+            share.owner = undefined
+          }
         this.#assign(name)
       }
     }
     this.world.timer(nobody, sessionMs, look)
-    // Whoever wakes is a member again, and gets what nobody else has.
-    this.world.timer(nobody, self.frozenUntilMs - this.world.nowMs + 1, look)
+    // Whoever wakes hears what it has lost, is a member again, and gets what nobody else has.
+    this.world.timer(nobody, self.frozenUntilMs - this.world.nowMs + 1, () => {
+      for (const assignment of lost) assignment.wake()
+      look()
+    })
   }
 
   #partitionsOf(topic: string, count: number): Entry[][] {
@@ -239,7 +269,10 @@ class SimulatedAssignment implements Assignment {
         owner: this.self,
         label: `receive ${key(this.subscription)}`,
         locks: false,
-        faults: personality === 'queue' ? ['one comes twice', 'an old one comes again', 'keys overtake each other'] : [],
+        faults:
+          personality === 'queue'
+            ? ['one comes twice', 'an old one comes again', 'keys overtake each other', oneThatWasForgotten]
+            : [],
         begin: (fault) => {
           if (signal.aborted || !this.#mine) return resolve(this.#mine ? [] : undefined)
           resolve(this.#batch(limit, fault))
@@ -255,7 +288,8 @@ class SimulatedAssignment implements Assignment {
     while (this.#cursor < entries.length && places.length < limit) places.push(this.#cursor++)
     for (const place of places) this.#out.add(place)
     if (fault === 'one comes twice') places.push(places[0] as number)
-    if (fault === 'an old one comes again') places.unshift(0)
+    if (fault === oneThatWasForgotten) this.#broker.forget(this.subscription)
+    if (fault === 'an old one comes again' || fault === oneThatWasForgotten) places.unshift(0)
     if (fault === 'keys overtake each other') {
       // First deliveries of one key keep their order; those of others do not.
       const lane = (place: number): string => entries[place]?.envelope.key ?? `#${place}`

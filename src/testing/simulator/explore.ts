@@ -1,6 +1,7 @@
 import { nodeRuntime } from '../../runtime/node-runtime.ts'
 import type { AttentionOperation } from '../history.ts'
 import { seededRandom } from '../seeded-random.ts'
+import { Conditions } from './conditions.ts'
 import type { Decision, Deviations } from './decisions.ts'
 import { Decisions } from './decisions.ts'
 import type { FinalState } from './final-state.ts'
@@ -187,6 +188,8 @@ export class Explorer {
   readonly #subject: Subject
   readonly #sqlite: SqliteWorld
   readonly #expected: FinalState | undefined
+  /** How runs without faults end under conditions, by these. */
+  readonly #expectedUnder = new Map<string, FinalState>()
 
   private constructor(
     subject: Subject,
@@ -224,9 +227,9 @@ export class Explorer {
     return new Explorer(subject, sqlite, { expected, ignored, withoutFaults: withoutFaults(sqlite) })
   }
 
-  run(decisions: Decisions, story = false): Promise<ScheduleResult> {
+  async run(decisions: Decisions, story = false): Promise<ScheduleResult> {
     const expected = this.#expected
-    return runSchedule({
+    const result = await runSchedule({
       subject: this.#subject,
       sqlite: this.#sqlite,
       decisions,
@@ -235,6 +238,28 @@ export class Explorer {
         ? {}
         : { expected: { ignored: new Set(this.ignored), differs: (state) => differenceOf(state, expected) } }),
     })
+    const { conditions } = result
+    if (expected === undefined || conditions.list().length === 0 || conditions.incomparable !== undefined) return result
+    if (result.violations.length > 0) return result
+    const what = differenceOf(result.state, await this.#endUnder(conditions.list()))
+    return what === undefined ? result : { ...result, violations: [{ rule: 'same end', what }] }
+  }
+
+  async #endUnder(conditions: readonly string[]): Promise<FinalState> {
+    const name = JSON.stringify(conditions)
+    let end = this.#expectedUnder.get(name)
+    if (end === undefined) {
+      const { state } = await runSchedule({
+        subject: this.#subject,
+        sqlite: this.#sqlite,
+        decisions: Decisions.following(new Map()),
+        conditions: new Conditions(conditions),
+        expected: { ignored: new Set(this.ignored), differs: () => undefined },
+      })
+      end = state
+      this.#expectedUnder.set(name, end)
+    }
+    return end
   }
 
   /** The smallest schedule found that breaks the same rule, with its story. (Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002.) */

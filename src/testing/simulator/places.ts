@@ -1,3 +1,4 @@
+import type { App } from '../../app.ts'
 import type { Incarnation, World } from './world.ts'
 
 /** Onefold's own files: a place there says nothing to a user. */
@@ -37,6 +38,19 @@ export function telling<C extends object>(world: World, self: Incarnation, conte
         world.tell(self, `publishes to ${topic}, with this commit`, placeOf(new Error('here')))
         return value.apply(target, parameters)
       }
+    },
+  })
+}
+
+/** The app, whose transactions tell the story of what is done in them. Without a listener, the app itself. */
+export function tellingTransactions(world: World, self: Incarnation, app: App<unknown>): App<unknown> {
+  if (world.story === undefined) return app
+  return new Proxy(app, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (typeof value !== 'function') return value
+      if (name !== 'transaction') return value.bind(target)
+      return (work: (context: object) => unknown) => app.transaction((context) => work(telling(world, self, context)))
     },
   })
 }

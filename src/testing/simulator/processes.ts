@@ -2,22 +2,31 @@ import type { App } from '../../app.ts'
 import type { AppBlueprint, Simulable } from '../../app-blueprint.ts'
 import type { AnyCall } from '../../call.ts'
 import type { ConsumeOptions } from '../../consume/consume-options.ts'
+import type { AppEvent } from '../../event.ts'
 import type { Message } from '../../message.ts'
 import { isThenable } from '../../message.ts'
 import { onefold } from '../../onefold.ts'
 import type { AnyTopic } from '../../topic.ts'
 import type { Operation, PublishOperation } from '../history.ts'
 import type { BrokerWorld } from './broker-world.ts'
+import type { DeadlyMessages } from './deadly-messages.ts'
 import type { OutsideWorld } from './outside-world.ts'
-import { placeOf, telling } from './places.ts'
+import { placeOf, telling, tellingTransactions } from './places.ts'
 import { SimulatedBroker } from './simulated-broker.ts'
 import type { SimulatedDatabase, TransactionLog } from './simulated-database.ts'
 import { simulatedRuntime } from './simulated-runtime.ts'
 import type { Subject } from './subject.ts'
 import type { Incarnation, World } from './world.ts'
+import { fine } from './world.ts'
 
 /** A lease of the simulator's: takeovers come soon, and a frozen process wakes long after its own has passed. */
 export const leaseMs = 200
+
+/**
+ * The world kills at most as often as it does anything, with whatever message happens to run alone: that is no reason to give one
+ * up. One that ends its process whenever it runs is given up after so many times.
+ */
+const enoughCrashes = 13
 
 /** Between attempts of a message. */
 const longestBackoffMs = 50
@@ -29,7 +38,7 @@ export class EffectLog implements TransactionLog {
   readonly #history: Operation[]
   #open: Applied[] = []
   transactions = 0
-  asking: { readonly by: Incarnation; readonly publish: Omit<PublishOperation, 'outcome'> } | undefined
+  asking: { readonly by: Incarnation; readonly publishes: readonly Omit<PublishOperation, 'outcome'>[] } | undefined
 
   constructor(history: Operation[]) {
     this.#history = history
@@ -64,7 +73,8 @@ export class EffectLog implements TransactionLog {
 
   /** What the producer is waiting to hear of, if that was it. */
   unanswered(self: Incarnation): void {
-    if (self === this.asking?.by) this.#history.push({ ...this.asking.publish, outcome: 'unknown' })
+    if (self !== this.asking?.by) return
+    for (const publish of this.asking.publishes) this.#history.push({ ...publish, outcome: 'unknown' })
   }
 }
 
@@ -74,6 +84,9 @@ export interface ProcessContext {
   readonly history: Operation[]
   readonly effects: EffectLog
   readonly outside: OutsideWorld
+  readonly deadly: DeadlyMessages
+  /** A message waits for a person. */
+  readonly attention: (self: Incarnation, event: AppEvent) => void
   readonly lives: readonly Incarnation[]
   readonly broker: BrokerWorld | undefined
 }
@@ -83,7 +96,12 @@ export function appFor(
   context: ProcessContext,
   self: Incarnation,
   database: SimulatedDatabase,
-): { readonly app: App<unknown>; readonly module: Simulable } {
+): {
+  readonly app: App<unknown>
+  /** What code of the user's gets that calls the app itself. */
+  readonly inside: App<unknown>
+  readonly module: Simulable
+} {
   const { world, subject, lives } = context
   const made = subject.make()
   const { options, consumers, schedules } = made.blueprint
@@ -97,23 +115,23 @@ export function appFor(
       if (event.kind === 'taken-over') world.tell(self, `takes over ${event.topic}/${event.group}`)
       else if (event.kind === 'fenced') world.tell(self, `is fenced: its epoch is old (${event.topic}/${event.group})`)
       else if (event.kind === 'attempt-failed' || event.kind === 'attention') world.tell(self, event.message)
+      if (event.kind === 'attention') context.attention(self, event)
     },
   })
   for (const consumer of consumers) {
     const { topic, options: consume } = consumer
-    // The world kills more often than any message deserves: that is no reason to give one up. And what waits for hours in vain
-    // waits no better than for milliseconds, but in thousands of steps.
+    // What waits for hours in vain waits no better than for milliseconds, but in thousands of steps.
     const { backoffMs = longestBackoffMs } = consume
     const patient = {
       ...consume,
-      maxCrashes: 100,
+      maxCrashes: enoughCrashes,
       backoffMs: Math.min(backoffMs, longestBackoffMs),
       maxBackoffMs: Math.min(consume.maxBackoffMs ?? longestBackoffMs, longestBackoffMs),
     }
     app.consume(topic as never, simulated(context, self, topic, patient, consumer) as never)
   }
   for (const schedule of schedules) app.schedule(schedule.topic, schedule.options)
-  return { app, module: made.app }
+  return { app, inside: tellingTransactions(world, self, app), module: made.app }
 }
 
 function simulated(
@@ -126,10 +144,23 @@ function simulated(
   const { world, history, effects } = context
   const of = { topic: topic.name, group: options.group }
   const worker = `${self.name}/${self.life}`
-  const begins = (message: Message<unknown>, attempt: number): void => {
-    if (world.story === undefined) return
-    const again = attempt > 1 ? ` (attempt ${attempt})` : ''
-    world.tell(self, `runs the handler of ${of.topic}/${of.group} for ${message.id}${again}`, placeOf(consumer.declared))
+  const handler = `the handler of ${of.topic}/${of.group}`
+  /** False: that was the end of the process. */
+  const begins = (message: Message<unknown>, attempt: number): boolean => {
+    if (world.story !== undefined) {
+      const again = attempt > 1 ? ` (attempt ${attempt})` : ''
+      world.tell(self, `runs ${handler} for ${message.id}${again}`, placeOf(consumer.declared))
+    }
+    // At most once: it is not run again, and nobody is told. 'skip': others pass it, and what that does to the user's data is no mistake.
+    const ends =
+      options.semantics !== 'at-most-once' &&
+      options.onExhausted !== 'skip' &&
+      context.deadly.kills({ ...of, id: message.id }, () => {
+        const at = `${self.name}: ${handler} for ${message.id}`
+        return world.decisions.choose(at, [fine, 'ends its process whenever it runs']) !== fine
+      })
+    if (ends) world.crash(self, `by ${handler} for ${message.id}`)
+    return !ends
   }
   const effect = (message: Message<unknown>, attempt: number): Applied => ({
     op: 'effect',
@@ -145,7 +176,7 @@ function simulated(
       ...options,
       receive(data: unknown, receiveContext: Parameters<typeof receive>[1]) {
         const { message, attempt } = receiveContext
-        begins(message, attempt)
+        if (!begins(message, attempt)) return never
         return after(receive(data, receiveContext), () => void history.push(effect(message, attempt)))
       },
     }
@@ -155,7 +186,7 @@ function simulated(
     return {
       ...options,
       applyBatch(items, batchContext) {
-        for (const { message, attempt } of items) begins(message, attempt)
+        for (const { message, attempt } of items) if (!begins(message, attempt)) return never
         return after(applyBatch(items, telling(world, self, batchContext)), () => {
           for (const { message, attempt } of items) effects.applied(effect(message, attempt))
         })
@@ -181,7 +212,7 @@ function simulated(
         }),
     apply(data: unknown, applyContext: Parameters<typeof apply>[1]) {
       const { message, attempt } = applyContext
-      begins(message, attempt)
+      if (!begins(message, attempt)) return never
       return after(apply(data, telling(world, self, applyContext)), () => effects.applied(effect(message, attempt)))
     },
   } as ConsumeOptions<unknown, unknown>
@@ -204,3 +235,6 @@ function after(result: unknown, then: () => void): unknown {
   then()
   return result
 }
+
+/** Whoever is dead does nothing any more, not even return. */
+const never = new Promise<never>(() => undefined)

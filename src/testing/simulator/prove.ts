@@ -202,13 +202,15 @@ function certificateOf(subject: Subject, seed: number, found: Exploration, repla
     simulated: [
       'the consume loop, inbox, log, leases, parking, calls and attention as they are shipped',
       "the handlers' SQL on real SQLite in memory",
-      'processes, clocks, timers, commits and their answers',
+      'processes that are killed, frozen, told to stop, or ended by a handler of theirs; clocks, timers, commits and their answers',
+      'a producer that repeats, publishes many at once, or publishes in transactions of its own',
+      'a person who settles what is unknown, and has attempted again what waits for one',
       ...(subject.broker === undefined ? [] : [`a broker that behaves as a ${subject.broker}`]),
-      ...(calls ? ['the other side of every declared call'] : []),
+      ...(calls ? ['the other side of every declared call, which also refuses'] : []),
     ],
     notSimulated: [
       'the disk, the WAL and group commit (npm run torture does, on real processes)',
-      'a process that is frozen inside its transaction',
+      'two versions of the program at the same time',
       ...(subject.ownMemory
         ? []
         : ['memory that dies with a process: every life shares the module; give prove a function that makes the app']),

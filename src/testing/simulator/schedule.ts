@@ -2,17 +2,24 @@ import type { App } from '../../app.ts'
 import type { Simulable } from '../../app-blueprint.ts'
 import { standIn } from '../../app-blueprint.ts'
 import { isOnefoldError } from '../../errors.ts'
+import type { AppEvent } from '../../event.ts'
 import { checkAll } from '../checkers/check-all.ts'
 import type { CheckOptions } from '../checkers/violation.ts'
 import type { Operation } from '../history.ts'
 import { BrokerWorld } from './broker-world.ts'
+import { Conditions } from './conditions.ts'
+import { DeadlyMessages } from './deadly-messages.ts'
 import type { Decision, Decisions, Deviations } from './decisions.ts'
 import { SimulationEscape } from './escape.ts'
 import type { FinalState } from './final-state.ts'
 import { finalState } from './final-state.ts'
+import { forget } from './forgetting.ts'
+import { IdleWatch, OrderlyStops } from './orderly-ends.ts'
 import { OutsideWorld } from './outside-world.ts'
-import { settleUnknown } from './person.ts'
+import { People } from './people.ts'
 import { appFor, EffectLog, leaseMs } from './processes.ts'
+import type { PublishingWay } from './producer.ts'
+import { Producer, publishingWays } from './producer.ts'
 import { SimulatedDatabase } from './simulated-database.ts'
 import type { Published, SqliteWorld } from './sqlite-world.ts'
 import type { Subject } from './subject.ts'
@@ -38,6 +45,7 @@ export interface ScheduleResult {
   readonly violations: readonly Violated[]
   readonly history: readonly Operation[]
   readonly state: FinalState
+  readonly conditions: Conditions
   readonly story: readonly Moment[]
   readonly steps: number
 }
@@ -49,7 +57,9 @@ export interface ScheduleOptions {
   readonly story?: boolean
   /** Milliseconds by which this run's clock is off: what depends on it shows. */
   readonly clockOffMs?: number
-  /** What the end is compared with; undefined: with nothing. */
+  /** How the world is, and nothing else may come up. Undefined: decisions say. */
+  readonly conditions?: Conditions
+  /** What the end is compared with, unless there are conditions; undefined: with nothing. */
   readonly expected?: { readonly ignored: ReadonlySet<string>; readonly differs: (state: FinalState) => string | undefined }
 }
 
@@ -86,6 +96,7 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
     violations,
     history: run.history,
     state,
+    conditions: run.conditions,
     story: world.story ?? [],
     steps: world.steps,
   }
@@ -94,15 +105,20 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
 class Run {
   readonly history: Operation[] = []
   readonly outside: OutsideWorld
+  readonly conditions: Conditions
   readonly #world: World
   readonly #options: ScheduleOptions
   readonly #lives: Incarnation[] = []
   readonly #apps = new Map<Incarnation, App<unknown>>()
   readonly #neighbours = new Set<SimulatedDatabase>()
   readonly #effects: EffectLog
-  readonly #published = new Set<number>()
+  readonly #producer: Producer
+  readonly #stops: OrderlyStops
+  readonly #people: People
+  /** Undefined: nobody asks whether the workers are idle. */
+  readonly #idle: IdleWatch | undefined
   readonly #stoodFor: Simulable[] = []
-  #asked = false
+  readonly #deadly = new DeadlyMessages()
   #openTwice: string | undefined
   readonly #partitions: number
   readonly #broker: BrokerWorld | undefined
@@ -112,10 +128,54 @@ class Run {
     this.#world = world
     this.#options = options
     this.#effects = new EffectLog(this.history)
+    this.#stops = new OrderlyStops(world, options.sqlite)
     // One worker at work and one in wait show most; two at work at the same time show the rest, and take twice the steps.
     this.#partitions = options.decisions.choose('the world: partitions of a topic', ['one', 'two']) === 'one' ? 1 : 2
-    this.#broker = subject.broker === undefined ? undefined : new BrokerWorld(world, subject.broker, this.#partitions)
-    this.outside = new OutsideWorld(world, this.history, { models: subject.outside, honoursTokens: subject.honoursTokens })
+    this.#broker =
+      subject.broker === undefined
+        ? undefined
+        : new BrokerWorld(world, subject.broker, this.#partitions, {
+            // What a producer may still publish again would come with a later time, and rightly be taken for another message.
+            mayForget: () => this.#producer.done,
+            forget: ({ topic, group }) => forget(options.sqlite, world, topic, group),
+          })
+    const way = options.decisions.choose('the world: how messages are published', publishingWays) as PublishingWay
+    this.#producer = new Producer({
+      world,
+      workload: subject.workload,
+      history: this.history,
+      effects: this.#effects,
+      way,
+      note: (tx, fact) => options.sqlite.note(tx, fact),
+      keepsWaiting: (topic, id) => options.sqlite.keepsWaiting(topic, id),
+      forget: (topic) => forget(options.sqlite, world, topic, ''),
+    })
+    // What a broker elsewhere has in store for others, a worker cannot know.
+    const watched = subject.broker === undefined ? ['somebody waits until they are'] : []
+    const asked = options.decisions.choose('the world: whether workers are idle', ['nobody asks', ...watched])
+    this.#people = new People({
+      world,
+      subject,
+      history: this.history,
+      outside: () => this.outside,
+      conditions: () => this.conditions,
+      deadly: this.#deadly,
+      begin: (act) => this.#life('person', (self, app) => void act(self, app).catch((error: unknown) => this.#cannotGoOn(error))),
+      endProcess: (pid) => {
+        const owner = this.#lives.find((life) => life.pid === pid)
+        if (owner !== undefined) world.crash(owner, 'by the person, to be sure of it')
+      },
+    })
+    this.#idle =
+      asked === 'nobody asks'
+        ? undefined
+        : new IdleWatch(world, () => (this.#producer.done ? options.sqlite.whatIsLeftNow() : undefined))
+    this.conditions = options.conditions ?? new Conditions()
+    this.outside = new OutsideWorld(world, this.history, {
+      models: subject.outside,
+      honoursTokens: subject.honoursTokens,
+      conditions: this.conditions,
+    })
   }
 
   start(): void {
@@ -146,19 +206,21 @@ class Run {
       history: this.history,
       effects: this.#effects,
       outside: this.outside,
+      deadly: this.#deadly,
+      attention: (by: Incarnation, event: AppEvent) => this.#people.seen(by, event),
       lives: this.#lives,
       broker: this.#broker,
     }
     self.onDeath.push(() => {
-      this.history.push({ op: 'fault', fault: 'killed', ends: `${self.name}/${self.life}` })
+      this.history.push({ op: 'fault', fault: self.stopped ? 'stopped' : 'killed', ends: `${self.name}/${self.life}` })
       this.#world.timer(nobody, restartMs, () => this.#life(name, started))
     })
     this.#world.current = self
     if (self.life > 1) this.#world.tell(self, 'starts again')
-    const { app, module } = appFor(context, self, database)
+    const { app, inside, module } = appFor(context, self, database)
     module[standIn] = () => this.#running()
     this.#stoodFor.push(module)
-    this.#apps.set(self, app)
+    this.#apps.set(self, inside)
     started(self, app)
   }
 
@@ -171,77 +233,46 @@ class Run {
 
   #startWorker(name: string): void {
     this.#life(name, (self, app) => {
-      app.start().catch((error: unknown) => {
-        // As a program that ends when it cannot start, and is started again.
-        if (isOnefoldError(error) && error.retry !== 'never')
-          this.#world.crash(self, `by itself, for it cannot start: ${error.code}`)
-        else this.#world.trouble ??= error instanceof Error ? error : new Error(String(error))
-      })
+      self.stop = (how) => this.#stops.begin(self, app, how)
+      app.start().then(
+        () => void this.#idle?.ask(self, app),
+        (error: unknown) => {
+          if (self.stop === undefined) return
+          // As a program that ends when it cannot start, and is started again.
+          if (isOnefoldError(error) && error.retry !== 'never')
+            this.#world.crash(self, `by itself, for it cannot start: ${error.code}`)
+          else this.#cannotGoOn(error)
+        },
+      )
     })
   }
 
   #startProducer(): void {
     this.#life('producer', (self, app) => {
-      this.#produce(self, app).catch((error: unknown) => {
-        this.#world.trouble ??= error instanceof Error ? error : new Error(String(error))
-      })
+      this.#producer.run(self, app).catch((error: unknown) => this.#cannotGoOn(error))
     })
   }
 
-  /** As a client that means it: the same message under the same id, until it has an answer. */
-  async #produce(self: Incarnation, app: App<unknown>): Promise<void> {
-    const { workload } = this.#options.subject
-    for (const [index, { topic, data, id, key }] of workload.entries()) {
-      while (!this.#published.has(index)) {
-        const name = { topic: topic.name, identity: id ?? topic.id?.(data) ?? '?' }
-        const stated = key ?? topic.key?.(data)
-        const told = {
-          op: 'publish',
-          ...name,
-          ...(stated === undefined ? {} : { key: stated }),
-          producer: 'producer',
-          body: JSON.stringify(data),
-        } as const
-        this.#effects.asking = { by: self, publish: told }
-        try {
-          const given = { ...(topic.id === undefined && id !== undefined ? { id } : {}), ...(key === undefined ? {} : { key }) }
-          const receipt = await app.publish(topic, data as never, given)
-          this.#published.add(index)
-          this.#world.tell(self, `publishes ${receipt.id} to ${topic.name}: ${receipt.status}`)
-          this.history.push({
-            ...told,
-            identity: receipt.id,
-            outcome: 'happened',
-            receipt: receipt.status === 'duplicate' ? 'duplicate' : 'accepted',
-          })
-        } catch (error) {
-          const outcome = isOnefoldError(error) && error.outcome === 'not-applied' ? 'did-not-happen' : 'unknown'
-          this.history.push({ ...told, outcome })
-          if (isOnefoldError(error) && error.retry === 'never') {
-            this.#world.tell(self, `is refused: ${error.message}`)
-            this.#published.add(index)
-          } else await new Promise<void>((resolve) => void this.#world.timer(self, 3, resolve))
-        }
-      }
-    }
-    this.#world.tell(self, 'has published everything')
+  #cannotGoOn(error: unknown): void {
+    this.#world.trouble ??= error instanceof Error ? error : new Error(String(error))
   }
 
   /** Asked when nobody has anything to do at this moment: is there anything left that anybody should do? */
   get ended(): boolean {
-    const { subject, sqlite } = this.#options
-    if (this.#published.size < subject.workload.length) return false
+    const { sqlite } = this.#options
+    if (!this.#producer.done || this.#stops.underWay) return false
     const world = this.#world
     if (this.#lives.some((life) => !life.dead && life.frozenUntilMs > world.nowMs)) return false
     if (this.#lives.some((life) => life.dead && !this.#lives.some((later) => later.name === life.name && later.life > life.life)))
       return false
     if (this.outside.pending > 0 || this.#left() !== '') return false
     this.#openTwice ??= sqlite.openTwice()
-    if (!this.#asked && sqlite.unknownOutcomes > 0) {
-      this.#askPerson()
+    if (this.#people.atWork) return false
+    if (sqlite.needsPerson) {
+      this.#people.settleAll()
       return false
     }
-    return true
+    return this.#idle?.seenBy(this.#lives) ?? true
   }
 
   #left(): string {
@@ -252,28 +283,13 @@ class Run {
   get published(): readonly Published[] {
     if (this.#broker === undefined) return this.#options.sqlite.published()
     // Some brokers hold a message twice: what counts is that it is there.
-    const all = [...this.#broker.messages()].map(({ topic, envelope: { id, json } }) => ({ topic, id, data: json }))
+    const all = [...this.#broker.messages()].map(({ topic, envelope: { id, key, json } }) => ({
+      topic,
+      id,
+      key: key ?? null,
+      data: json,
+    }))
     return [...new Map(all.map((one) => [`${one.topic} ${one.id}`, one])).values()]
-  }
-
-  #askPerson(): void {
-    this.#asked = true
-    this.#life('person', (self, app) => {
-      settleUnknown(app, this.outside, this.history, {
-        tell: (what) => this.#world.tell(self, what),
-        endProcess: (pid) => {
-          const owner = this.#lives.find((life) => life.pid === pid)
-          if (owner !== undefined) this.#world.crash(owner, 'by the person, to be sure of it')
-        },
-      }).then(
-        () => {
-          this.#asked = false
-        },
-        (error: unknown) => {
-          this.#world.trouble ??= error instanceof Error ? error : new Error(String(error))
-        },
-      )
-    })
   }
 
   end(): void {
@@ -297,12 +313,19 @@ class Run {
     }
     sqlite.addTo(this.history, this.published)
     const violations: Violated[] = checkAll(this.history, this.#promises()).map(({ checker, what }) => ({ rule: checker, what }))
+    const wrongs = [...this.#stops.wrongs(), ...(this.#idle?.wrongs ?? [])]
+    violations.push(...wrongs.map((what) => ({ rule: 'stop and idle', what })))
+    violations.push(...this.#deadly.wrongs(sqlite.behind()).map((what) => ({ rule: 'attention', what })))
     if (this.#openTwice !== undefined) violations.push({ rule: 'attention', what: this.#openTwice })
+    violations.push(...this.outside.wrongs.map((what) => ({ rule: 'call-token', what })))
+    violations.push(...this.#people.wrongs.map((what) => ({ rule: 'attention', what })))
     for (const [name, invariant] of subject.invariants) {
       const wrong = sqlite.judge(invariant)
       if (wrong !== undefined) violations.push({ rule: name, what: wrong })
     }
-    const differs = expected?.differs(state)
+    const { conditions } = this
+    const plain = conditions.list().length === 0 && conditions.incomparable === undefined
+    const differs = plain ? expected?.differs(state) : undefined
     if (differs !== undefined) violations.push({ rule: 'same end', what: differs })
     return violations
   }

@@ -61,7 +61,11 @@ export class SimulatedBroker implements Broker {
               : undefined
           this.#broker.append(
             topic,
-            envelopes.filter(({ id }) => known?.has(`${topic.name} ${id}`) !== true),
+            envelopes.filter(({ id }) => {
+              const repeat = known?.has(`${topic.name} ${id}`) === true
+              known?.add(`${topic.name} ${id}`)
+              return !repeat
+            }),
           )
           if (fault === 'killed after it is taken') return world.crash(this.#self, `after ${topic.name} took it`)
           if (fault === 'taken, answer lost') {

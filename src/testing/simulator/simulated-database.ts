@@ -13,7 +13,7 @@ import { SimulationEscape } from './escape.ts'
 import type { SqliteWorld } from './sqlite-world.ts'
 import { ProcessConnection, prefix, ReadingConnection } from './sqlite-world.ts'
 import type { Incarnation, World } from './world.ts'
-import { fine } from './world.ts'
+import { fine, stopFaults } from './world.ts'
 
 /** What may go wrong with a commit. Every one of them has been seen on a real engine. */
 export const commitFaults = [
@@ -23,6 +23,7 @@ export const commitFaults = [
   'COMMIT took effect, answer lost',
   'COMMIT lost, answer lost',
   'frozen before it',
+  'frozen inside its transaction',
 ] as const
 
 /** Commits that move messages. The others keep house: leases, membership, declarations. */
@@ -98,7 +99,7 @@ export class SimulatedDatabase implements Database<SqliteTx> {
         owner: self,
         label: what,
         locks: true,
-        faults: everyCommit || ofMessages.test(what) ? commitFaults : [],
+        faults: everyCommit || ofMessages.test(what) ? [...commitFaults, ...stopFaults(self)] : [],
         begin: (fault) => void this.#transaction(work, what, fault).then(resolve, reject),
       })
     })
@@ -116,7 +117,8 @@ export class SimulatedDatabase implements Database<SqliteTx> {
     this.#connection.open = true
     world.locked = self
     log.begun(self)
-    if (fault !== fine) log.unanswered(self)
+    const thaws = fault === 'frozen inside its transaction'
+    if (fault !== fine && !thaws) log.unanswered(self)
     let value: R
     try {
       session.begun()
@@ -125,6 +127,10 @@ export class SimulatedDatabase implements Database<SqliteTx> {
       if (self.dead) return await never<R>()
       if (!this.#connection.inTransaction) throw transactionEnded()
       session.flush()
+      if (thaws) {
+        world.freeze(self, `inside the transaction of: ${what}`)
+        await new Promise<void>((resolve) => void world.timer(self, 0, resolve))
+      }
       if (fault === 'COMMIT lost, answer lost') throw commitUnknown(new Error('disk I/O error (simulated)'), 'simulated')
       this.#commit()
     } catch (error) {

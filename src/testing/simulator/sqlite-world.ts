@@ -3,6 +3,7 @@ import type { AttentionKind } from '../../attention/attention-store.ts'
 import type { SqliteConnection, SqliteStatement } from '../../database/sqlite/connection.ts'
 import { nodeConnection } from '../../database/sqlite/connection.ts'
 import { migrate } from '../../database/sqlite/open-file.ts'
+import type { SqliteTx } from '../../database/sqlite/transaction-handle.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Operation } from '../history.ts'
 import { CommittedReads } from './committed-reads.ts'
@@ -27,25 +28,38 @@ export interface Published {
 }
 
 export const prefix = 'onefold_'
+/** What a producer writes in the transactions in which it publishes. */
+const facts = `${prefix}simulated_fact`
 
 const messages = `select topic, id, key, data from ${prefix}message order by topic, partition, "offset"`
 const waiting = `select s.topic, s.grp as "group", a.kind, a.data from ${prefix}attention a join ${prefix}subscription s using (subscription)
   where a.state = 'open'`
-const attention = `select s.topic, s.grp, a.id, a.kind from ${prefix}attention a join ${prefix}subscription s using (subscription)
+const attention = `select s.topic, s.grp, a.id, a.kind, a.error_message like '% was received before with other data.' as reused from ${prefix}attention a join ${prefix}subscription s using (subscription)
   where a.state = 'open' order by a.attention`
 const twice = `select s.topic, s.grp, a.id, count(*) as times from ${prefix}attention a join ${prefix}subscription s using (subscription)
   where a.state = 'open' group by a.parked having times > 1 limit 1`
-const unknown = `select count(*) as messages from ${prefix}attention where state = 'open' and kind = 'unknown-outcome'`
+const forPerson = `select 1 from ${prefix}attention where state = 'open' and (kind in ('unknown-outcome', 'late-message') or kind = 'dead-letter' and
+  (error_message like '%(simulated)%' or error_message like 'the process ended % times while message % was running alone.')) limit 1`
+const waitsForGood = `select 1 from ${prefix}attention join ${prefix}subscription s using (subscription)
+  where s.topic = ? and id = ? and state = 'open' and kind = 'dead-letter' and error_message not like '%(simulated)%'
+    and error_message not like 'the process ended % times while message % was running alone.'`
+const held = `with mine as (select owner from ${prefix}owner where pid = ?)
+  select 'the lease ' || name as what from ${prefix}lease where owner in mine
+  union all select 'its place in ' || membership from ${prefix}member where owner in mine
+  union all select 'its entry as an owner' from mine`
+const behind = `select s.topic, s.grp as "group", p.id from ${prefix}parked p join ${prefix}subscription s using (subscription)
+  where p.state = 'behind'`
 const parked = `select s.topic, s.grp, p.id from ${prefix}parked p join ${prefix}subscription s using (subscription)`
-const left = `
+const leftNow = `
   select s.topic || '/' || s.grp as what, sum(p.head - coalesce(c."offset", 0)) as messages
     from ${prefix}subscription s join ${prefix}topic t on t.name = s.topic join ${prefix}partition p on p.topic = t.topic
     left join ${prefix}checkpoint c on c.subscription = s.subscription and c.partition = cast(p.number as text)
     where p.head > coalesce(c."offset", 0) group by 1
   union all select s.topic || '/' || s.grp || ', parked', count(*)
     from ${prefix}parked join ${prefix}subscription s using (subscription) where state in ('waiting', 'calling') group by 1
-  union all select 'to be delivered later', count(*) from ${prefix}schedule having count(*) > 0
   union all select 'the outbox', count(*) from ${prefix}outbox having count(*) > 0`
+const left = `${leftNow}
+  union all select 'to be delivered later', count(*) from ${prefix}schedule having count(*) > 0`
 
 /**
  * One real SQLite database in memory, which all simulated processes share. Transactions are real; only one is open at a time,
@@ -65,6 +79,7 @@ export class SqliteWorld {
     this.connection = nodeConnection(this.database, ':memory:')
     this.#setup = setup
     migrate(this.connection, ':memory:', { prefix, runtime })
+    this.connection.exec(`create table ${facts} (fact text primary key) strict`)
   }
 
   /** As it was before anything happened: Onefold's tables, and the user's as `setup` leaves them. */
@@ -133,16 +148,25 @@ export class SqliteWorld {
 
   /** Messages a group has not come to, or is to attempt again, or that are to be delivered later: in words, and '' for none. */
   whatIsLeft(): string {
+    return this.#listed(left)
+  }
+
+  /** The same without what is to be delivered later. */
+  whatIsLeftNow(): string {
+    return this.#listed(leftNow)
+  }
+
+  #listed(sql: string): string {
     return this.connection
-      .prepare(left)
+      .prepare(sql)
       .all<{ what: string; messages: number }>()
       .map(({ what, messages }) => `${what}: ${messages}`)
       .join(', ')
   }
 
-  /** How many messages wait for somebody to say what became of their calls. */
-  get unknownOutcomes(): number {
-    return this.connection.prepare(unknown).get<{ messages: number }>()?.messages ?? 0
+  /** Something waits that a person can see to: calls of which nobody knows, or what the world itself has brought about. */
+  get needsPerson(): boolean {
+    return this.connection.prepare(forPerson).get() !== undefined
   }
 
   /** A message that stands open in attention more than once: a person would have to act on it again and again. */
@@ -151,6 +175,35 @@ export class SqliteWorld {
     return row === undefined
       ? undefined
       : `${row.id} of topic ${row.topic} stands open in attention ${row.times} times for group ${row.grp}.`
+  }
+
+  /** Writes a row of a producer's own, once. */
+  note(tx: unknown, fact: string): void {
+    ;(tx as SqliteTx).run(`insert into ${facts} values (?) on conflict do nothing`, fact)
+  }
+
+  /** A message that some group does not let go: its identity is known for as long as it waits for a person. */
+  keepsWaiting(topic: string, id: string): boolean {
+    return this.connection.prepare(waitsForGood).get(topic, id) !== undefined
+  }
+
+  /** What this process has not given back, in words; '' for nothing. */
+  heldBy(pid: number): string {
+    return this.connection
+      .prepare(held)
+      .all<{ what: string }>(pid)
+      .map(({ what }) => what)
+      .join(', ')
+  }
+
+  /** A lease whose last owners are said to have ended uncleanly. */
+  get uncleanEnds(): string | undefined {
+    return this.connection.prepare(`select name from ${prefix}lease where crashes > 0`).get<{ name: string }>()?.name
+  }
+
+  /** Who waits behind another message of its key. */
+  behind(): { topic: string; group: string; id: string }[] {
+    return this.connection.prepare(behind).all()
   }
 
   /** What stands in the log, where the database is the broker. */
@@ -171,8 +224,14 @@ export class SqliteWorld {
       if (known.has(`${topic} ${id}`)) continue
       history.push({ op: 'publish', topic, identity: id, outcome: 'happened', ...(key == null ? {} : { key }), body: data })
     }
-    const rows = connection.prepare(attention).all<{ topic: string; grp: string; id: string; kind: AttentionKind }>()
-    for (const { topic, grp, id, kind } of rows) history.push({ op: 'attention', topic, group: grp, identity: id, kind })
+    for (const { fact } of connection.prepare(`select fact from ${facts}`).all<{ fact: string }>())
+      history.push({ op: 'fact', fact })
+    const rows = connection
+      .prepare(attention)
+      .all<{ topic: string; grp: string; id: string; kind: AttentionKind; reused: number }>()
+    // Another body under an identity that is taken waits for a person as well; the message of that identity does not.
+    for (const { topic, grp, id, kind, reused } of rows)
+      if (reused === 0) history.push({ op: 'attention', topic, group: grp, identity: id, kind })
     const waiting = connection.prepare(parked).all<{ topic: string; grp: string; id: string }>()
     history.push({
       op: 'end',

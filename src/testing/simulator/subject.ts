@@ -13,6 +13,8 @@ export interface WorkItem {
   readonly data: unknown
   readonly id?: string
   readonly key?: string
+  /** What a person puts in its place, should it come to wait for one. Default: they leave it as it is. */
+  readonly edited?: unknown
 }
 
 /** What is committed, for an invariant to look at. */

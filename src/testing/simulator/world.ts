@@ -10,6 +10,10 @@ export class Incarnation {
   frozenUntilMs = Number.NEGATIVE_INFINITY
   readonly onDeath: (() => void)[] = []
   readonly onFreeze: (() => void)[] = []
+  /** It ended by itself, in good order. */
+  stopped = false
+  /** SIGTERM: it is to end in good order, or at once. Undefined where nobody tells it, and when it has been told. */
+  stop: ((how: 'in good order' | 'at once') => void) | undefined
 
   constructor(name: string, life: number, pid: number) {
     this.name = name
@@ -55,6 +59,10 @@ export interface Moment {
 }
 
 export const fine = 'nothing goes wrong'
+const stops = { 'told to stop before it': 'in good order', 'told to stop at once before it': 'at once' } as const
+
+/** What may happen to a process that ends in good order when it is told to. */
+export const stopFaults = (owner: Incarnation): readonly string[] => (owner.stop === undefined ? [] : Object.keys(stops))
 const drained = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve))
 
 /**
@@ -75,6 +83,8 @@ export class World {
   /** Why the schedule cannot be gone on with. */
   trouble: Error | undefined
   steps = 0
+  /** How often a process was killed, or frozen for longer than others wait for it. */
+  uncleanEnds = 0
   #calls: PortCall[] = []
   #timers: Timer[] = []
   #timerOrder = 0
@@ -108,6 +118,19 @@ export class World {
   crash(owner: Incarnation, when: string): void {
     if (owner.dead) return
     this.tell(owner, `is killed ${when}`)
+    this.uncleanEnds++
+    this.#remove(owner)
+  }
+
+  /** It has ended in good order. */
+  end(owner: Incarnation): void {
+    if (owner.dead) return
+    this.tell(owner, 'has stopped')
+    owner.stopped = true
+    this.#remove(owner)
+  }
+
+  #remove(owner: Incarnation): void {
     owner.dead = true
     this.#calls = this.#calls.filter((call) => call.owner !== owner)
     this.#timers = this.#timers.filter((timer) => timer.owner !== owner)
@@ -116,6 +139,7 @@ export class World {
 
   freeze(owner: Incarnation, when: string): void {
     this.tell(owner, `is frozen ${when}`)
+    this.uncleanEnds++
     owner.frozenUntilMs = this.nowMs + this.freezeMs
     for (const listener of owner.onFreeze) listener()
   }
@@ -163,7 +187,9 @@ export class World {
       this.#calls.unshift({ ...call, faults: [] })
       return
     }
-    call.begin(fault)
+    const stop = (stops as Readonly<Record<string, (typeof stops)[keyof typeof stops]>>)[fault]
+    if (stop !== undefined) owner.stop?.(stop)
+    call.begin(stop === undefined ? fault : fine)
   }
 
   #nextCall(): PortCall | undefined {

@@ -38,7 +38,10 @@ export class RandomSchedules implements Disposable {
   run(seed: number): Promise<ScheduleResult> {
     const chance = seededRandom('random schedule', seed)
     const rate = chance() * 0.3
-    const pick = (_: number, choices: number): number => (chance() < rate ? 1 + Math.floor(chance() * (choices - 1)) : 0)
+    // No more than `explore` places: then no message is given up for what the world does.
+    let left = 12
+    const pick = (_: number, choices: number): number =>
+      left > 0 && chance() < rate && left-- > 0 ? 1 + Math.floor(chance() * (choices - 1)) : 0
     return runSchedule({ subject: this.#subject, sqlite: this.#sqlite, decisions: new Decisions(pick) })
   }
 
