@@ -64,8 +64,9 @@ export class CuttingProxy {
           reset(pair)
           done.resolve(nothing)
         }
-        pair.server.once('data', lost).once('close', lost)
-        pair.server.write(chunk)
+        // It may be gone already, and says so no more.
+        if (pair.server.destroyed) lost()
+        else pair.server.once('data', lost).once('close', lost).write(chunk)
       }
       return true
     }

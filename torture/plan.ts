@@ -25,7 +25,7 @@ export class Plan {
   /** Of those that can be done here, a kind that has had less than its share is more likely. Undefined: none of them is called for. */
   next<K extends FaultKind>(possible: readonly K[], random: () => number): K | undefined {
     const wanted = possible.filter((kind) => this.#kinds.includes(kind))
-    const weights = wanted.map((kind) => this.#share(kind) * (this.isDue(kind) ? 4 : 1))
+    const weights = wanted.map((kind) => this.#share(kind) * (this.#isMissing(kind) ? 40 : this.isDue(kind) ? 4 : 1))
     let drawn = random() * weights.reduce((sum, weight) => sum + weight, 0)
     return wanted.find((_, index) => {
       drawn -= weights[index] ?? 0
@@ -38,6 +38,11 @@ export class Plan {
     if (!this.#kinds.includes(kind)) return false
     const done = this.faults.filter((fault) => fault.kind === kind).length + (this.#begun.get(kind) ?? 0)
     return done < this.#share(kind) * (this.faults.length + 1)
+  }
+
+  /** Half of a short run is over, and it has not taken place. */
+  #isMissing(kind: FaultKind): boolean {
+    return this.faults.length > this.#limit / 2 && this.faults.every((fault) => fault.kind !== kind)
   }
 
   /** Counts what took place, and nothing else. */

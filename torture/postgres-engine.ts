@@ -27,7 +27,7 @@ const idleInTransactionMs = 1_000
 const patienceMs = 1_500
 
 /** Nothing here stops a second row: only Onefold does. */
-const tables = [
+export const postgresTables: readonly string[] = [
   'create table applied ("row" bigint generated always as identity primary key, id text not null, key text not null, number integer not null, attempt integer)',
   'create table total (key text primary key, orders integer not null, sum integer not null)',
   'create table heard ("row" bigint generated always as identity primary key, id text not null, key text not null, number integer not null)',
@@ -92,7 +92,7 @@ class PostgresStore implements Store {
     const server = await startPostgres({ folder, settings: { synchronous_commit: synchronous === 'FULL' } })
     const pool = new Pool({ connectionString: server.url, max: 2 })
     pool.on('error', () => {})
-    for (const statement of ['create database broker', ...tables]) await pool.query(statement)
+    for (const statement of ['create database broker', ...postgresTables]) await pool.query(statement)
     return new PostgresStore(server, await CuttingProxy.start(server.port), pool, synchronous, stopped)
   }
 
