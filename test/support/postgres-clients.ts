@@ -15,7 +15,7 @@ export interface Client<Tx> {
   readonly transactions: Transactions<Tx>
   /** What a user holds beside a transaction, and what might be taken for one. */
   readonly besides: readonly unknown[]
-  /** `insert into effect`, with what the library offers for it. */
+  /** `insert into account`, with what the library offers for it. */
   insert(tx: Tx, id: string): Promise<unknown>
   /** `insert into child`: its parent need not be there before COMMIT. */
   insertChild(tx: Tx, id: string, parent: string): Promise<unknown>
@@ -41,8 +41,8 @@ export interface ClientOptions<Tx> {
 }
 
 export const clientTables = `
-  create table effect (id text primary key, value integer);
-  create table child (id text primary key, parent text references effect deferrable initially deferred)`
+  create table account (id text primary key, balance integer);
+  create table child (id text primary key, parent text references account deferrable initially deferred)`
 
 interface Note {
   readonly id: string
@@ -59,7 +59,7 @@ interface Opened<Tx> extends Client<Tx> {
 
 async function openOn<Tx>(database: TemporaryPostgres, { open }: ClientOptions<Tx>): Promise<Opened<Tx>> {
   await database.pool.query(clientTables)
-  const effects = async (): Promise<string[]> => column(database, 'select id from effect order by id')
+  const effects = async (): Promise<string[]> => column(database, 'select id from account order by id')
   return { ...(await open(database)), database, effects }
 }
 
@@ -81,7 +81,7 @@ function statementTests<Tx>(options: ClientOptions<Tx>): void {
     drop = () => database.drop()
     at = await openOn(database, options)
   })
-  beforeEach(async () => void (await at.database.pool.query('truncate effect, child')))
+  beforeEach(async () => void (await at.database.pool.query('truncate account, child')))
   afterAll(async () => {
     await at.close()
     await drop()
@@ -89,12 +89,12 @@ function statementTests<Tx>(options: ClientOptions<Tx>): void {
 
   test('run in that very transaction: they are committed with it, and gone with it', async () => {
     const { transactions, insert } = at
-    const text = 'insert into effect values ($1::text, $2::integer) returning id, value, null as nothing'
+    const text = 'insert into account values ($1::text, $2::integer) returning id, balance, null as nothing'
     const rows = await transactions.run(async (tx) => {
       await insert(tx, 'theirs')
       return transactions.execute(tx)(text, ['ours', 1])
     })
-    expect(rows).toEqual([{ id: 'ours', value: 1, nothing: null }])
+    expect(rows).toEqual([{ id: 'ours', balance: 1, nothing: null }])
     const why = new Error('undo')
     const undone = transactions.run(async (tx) => {
       await transactions.execute(tx)(text, ['undone', 1])
@@ -137,12 +137,14 @@ function statementTests<Tx>(options: ClientOptions<Tx>): void {
     await transactions.run(async (tx) => {
       const execute = transactions.execute(tx)
       await insert(tx, 'a')
-      expect(await execute('update effect set value = 7 where id = $1::text returning value', ['a'])).toEqual([{ value: 7 }])
-      expect(await execute('update effect set value = 8')).toEqual([])
-      expect(await execute('with gone as (delete from effect returning id) select id from gone')).toEqual([{ id: 'a' }])
+      expect(await execute('update account set balance = 7 where id = $1::text returning balance', ['a'])).toEqual([
+        { balance: 7 },
+      ])
+      expect(await execute('update account set balance = 8')).toEqual([])
+      expect(await execute('with gone as (delete from account returning id) select id from gone')).toEqual([{ id: 'a' }])
       await insert(tx, 'b')
-      expect(await execute('delete from effect returning id')).toEqual([{ id: 'b' }])
-      expect(await execute('delete from effect')).toEqual([])
+      expect(await execute('delete from account returning id')).toEqual([{ id: 'b' }])
+      expect(await execute('delete from account')).toEqual([])
     })
   })
 
@@ -181,7 +183,7 @@ function statementTests<Tx>(options: ClientOptions<Tx>): void {
     const error = await rejection(
       transactions.run(async (tx) => {
         await insert(tx, 'a')
-        await transactions.execute(tx)('insert into effect values ($1::text)', ['a'])
+        await transactions.execute(tx)('insert into account values ($1::text)', ['a'])
       }),
     )
     expect(sqlState(error)).toBe('23505')

@@ -10,7 +10,7 @@ import type { App } from '../../../../src/index.ts'
 import { onefold, topic } from '../../../../src/index.ts'
 import { clientOf, describeClient } from '../../../support/postgres-clients.ts'
 
-const effect = pgTable('effect', { id: text().primaryKey(), value: integer() })
+const account = pgTable('account', { id: text().primaryKey(), balance: integer() })
 const child = pgTable('child', { id: text().primaryKey(), parent: text() })
 
 describeClient('Drizzle over pg', {
@@ -19,10 +19,10 @@ describeClient('Drizzle over pg', {
     const db = drizzle({ client: pool })
     return clientOf(fromDrizzle(db), {
       besides: [db, pool],
-      insert: (tx, id) => tx.insert(effect).values({ id, value: 1 }),
+      insert: (tx, id) => tx.insert(account).values({ id, balance: 1 }),
       insertChild: (tx, id, parent) => tx.insert(child).values({ id, parent }),
-      forget: (tx, id) => tx.insert(effect).values({ id, value: 1 }),
-      ids: async (tx) => (await tx.select({ id: effect.id }).from(effect)).map(({ id }) => id),
+      forget: (tx, id) => tx.insert(account).values({ id, balance: 1 }),
+      ids: async (tx) => (await tx.select({ id: account.id }).from(account)).map(({ id }) => id),
       own: (work) => db.transaction(work),
       end: (tx) => tx.execute(sql`commit`),
       close: async () => undefined,
@@ -37,10 +37,10 @@ describeClient('Drizzle over postgres.js', {
     const db = drizzleOverPostgresJs({ client })
     return clientOf(fromDrizzle(db), {
       besides: [db, client, pool],
-      insert: (tx, id) => tx.insert(effect).values({ id, value: 1 }),
+      insert: (tx, id) => tx.insert(account).values({ id, balance: 1 }),
       insertChild: (tx, id, parent) => tx.insert(child).values({ id, parent }),
-      forget: (tx, id) => tx.insert(effect).values({ id, value: 1 }),
-      ids: async (tx) => (await tx.select({ id: effect.id }).from(effect)).map(({ id }) => id),
+      forget: (tx, id) => tx.insert(account).values({ id, balance: 1 }),
+      ids: async (tx) => (await tx.select({ id: account.id }).from(account)).map(({ id }) => id),
       own: (work) => db.transaction(work),
       end: (tx) => tx.execute(sql`commit`),
       close: () => client.end(),
@@ -52,24 +52,24 @@ type TxOf<A> = A extends App<infer Tx> ? Tx : never
 
 describe('fromDrizzle', () => {
   const notes = topic<{ id: string }>('notes')
-  const db = drizzle({ client: new Pool(), schema: { effect } })
+  const db = drizzle({ client: new Pool(), schema: { account } })
 
   test("tx is Drizzle's own transaction, with the schema of the database, which the database beside it is not", () => {
     const app = onefold({ database: postgres(new Pool(), { transactions: fromDrizzle(db) }) })
     app.consume(notes, 'g', async (note, { tx }) => {
       expectTypeOf(tx).not.toBeAny()
       expectTypeOf(tx).toEqualTypeOf<Parameters<Parameters<typeof db.transaction>[0]>[0]>()
-      const row = await tx.query.effect.findFirst({ where: eq(effect.id, note.id) })
-      expectTypeOf(row?.value).toEqualTypeOf<number | null | undefined>()
+      const row = await tx.query.account.findFirst({ where: eq(account.id, note.id) })
+      expectTypeOf(row?.balance).toEqualTypeOf<number | null | undefined>()
       // @ts-expect-error the column is an integer
-      await tx.insert(effect).values({ id: note.id, value: 'x' })
+      await tx.insert(account).values({ id: note.id, balance: 'x' })
     })
     expectTypeOf(db).not.toExtend<TxOf<typeof app>>()
   })
 
   test('takes the database and nothing else', async () => {
     const taken = (value: unknown) => () => fromDrizzle(value as typeof db)
-    for (const value of [undefined, null, {}, effect, new Pool()])
+    for (const value of [undefined, null, {}, account, new Pool()])
       expect(taken(value)).toThrow(expect.objectContaining({ code: 'OPTION_INVALID' }))
   })
 })

@@ -25,10 +25,10 @@ describeClient('Knex', {
     const knex = open(url)
     return clientOf(fromKnex(knex), {
       besides: [knex, pool],
-      insert: (tx, id) => tx('effect').insert({ id, value: 1 }),
+      insert: (tx, id) => tx('account').insert({ id, balance: 1 }),
       insertChild: (tx, id, parent) => tx('child').insert({ id, parent }),
-      forget: (tx, id) => tx('effect').insert({ id, value: 1 }),
-      ids: (tx) => tx('effect').pluck('id'),
+      forget: (tx, id) => tx('account').insert({ id, balance: 1 }),
+      ids: (tx) => tx('account').pluck('id'),
       own: (work) => knex.transaction(work),
       end: (tx) => tx.raw('commit'),
       close: () => knex.destroy(),
@@ -47,7 +47,7 @@ describe('fromKnex', () => {
     const app = stopAfterwards(onefold({ database: postgres(pool, { transactions: fromKnex(own), migrations: 'apply' }) }))
     for (const end of ['commit', 'rollback'] as const) {
       const ended = app.transaction(async ({ tx, publish }) => {
-        await tx('effect').insert({ id: end })
+        await tx('account').insert({ id: end })
         publish(notes, { id: end })
         await tx[end]()
       })
@@ -63,7 +63,7 @@ describe('fromKnex', () => {
     expectTypeOf<TxOf<typeof app>>().not.toBeAny()
     expectTypeOf<TxOf<typeof app>>().toEqualTypeOf<Knex.Transaction>()
     expectTypeOf(knex).not.toExtend<TxOf<typeof app>>()
-    app.consume(notes, 'g', (note, { tx }) => tx('effect').insert({ id: note.id }))
+    app.consume(notes, 'g', (note, { tx }) => tx('account').insert({ id: note.id }))
   })
 
   test('takes an instance and nothing else', () => {

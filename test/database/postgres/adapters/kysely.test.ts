@@ -8,7 +8,7 @@ import { onefold, topic } from '../../../../src/index.ts'
 import { clientOf, describeClient } from '../../../support/postgres-clients.ts'
 
 interface Tables {
-  effect: { id: string; value: number | null }
+  account: { id: string; balance: number | null }
   child: { id: string; parent: string | null }
 }
 
@@ -19,10 +19,10 @@ describeClient('Kysely', {
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }), plugins: [new CamelCasePlugin()] })
     return clientOf(fromKysely(db), {
       besides: [db, pool, db.withoutPlugins()],
-      insert: (tx, id) => tx.insertInto('effect').values({ id, value: 1 }).execute(),
+      insert: (tx, id) => tx.insertInto('account').values({ id, balance: 1 }).execute(),
       insertChild: (tx, id, parent) => tx.insertInto('child').values({ id, parent }).execute(),
-      forget: (tx, id) => tx.insertInto('effect').values({ id, value: 1 }),
-      ids: async (tx) => (await tx.selectFrom('effect').select('id').execute()).map(({ id }) => id),
+      forget: (tx, id) => tx.insertInto('account').values({ id, balance: 1 }),
+      ids: async (tx) => (await tx.selectFrom('account').select('id').execute()).map(({ id }) => id),
       own: (work) => db.transaction().execute(work),
       end: (tx) => sql`commit`.execute(tx),
       close: async () => undefined,
@@ -41,8 +41,8 @@ describe('fromKysely', () => {
     app.consume(notes, 'g', async (note, { tx }) => {
       expectTypeOf(tx).not.toBeAny()
       expectTypeOf(tx).toEqualTypeOf<Transaction<Tables>>()
-      const row = await tx.selectFrom('effect').select('value').where('id', '=', note.id).executeTakeFirst()
-      expectTypeOf(row?.value).toEqualTypeOf<number | null | undefined>()
+      const row = await tx.selectFrom('account').select('balance').where('id', '=', note.id).executeTakeFirst()
+      expectTypeOf(row?.balance).toEqualTypeOf<number | null | undefined>()
       // @ts-expect-error no such table
       await tx.selectFrom('nothing').execute()
     })

@@ -7,9 +7,9 @@ import type { App } from '../../../../src/index.ts'
 import { onefold, topic } from '../../../../src/index.ts'
 import { clientOf, describeClient } from '../../../support/postgres-clients.ts'
 
-const Effect = new EntitySchema<{ id: string; value: number | null }>({
-  name: 'effect',
-  columns: { id: { type: 'text', primary: true }, value: { type: 'integer', nullable: true } },
+const Account = new EntitySchema<{ id: string; balance: number | null }>({
+  name: 'account',
+  columns: { id: { type: 'text', primary: true }, balance: { type: 'integer', nullable: true } },
 })
 const Child = new EntitySchema<{ id: string; parent: string | null }>({
   name: 'child',
@@ -19,13 +19,13 @@ const Child = new EntitySchema<{ id: string; parent: string | null }>({
 describeClient('TypeORM', {
   forgotten: 'runs',
   async open({ pool, url }) {
-    const dataSource = await new DataSource({ type: 'postgres', url, entities: [Effect, Child] }).initialize()
+    const dataSource = await new DataSource({ type: 'postgres', url, entities: [Account, Child] }).initialize()
     return clientOf(fromTypeOrm(dataSource), {
       besides: [dataSource.manager, dataSource, pool],
-      insert: (tx, id) => tx.insert(Effect, { id, value: 1 }),
+      insert: (tx, id) => tx.insert(Account, { id, balance: 1 }),
       insertChild: (tx, id, parent) => tx.getRepository(Child).save({ id, parent }),
-      forget: (tx, id) => void tx.insert(Effect, { id, value: 1 }),
-      ids: async (tx) => (await tx.find(Effect)).map(({ id }) => id),
+      forget: (tx, id) => void tx.insert(Account, { id, balance: 1 }),
+      ids: async (tx) => (await tx.find(Account)).map(({ id }) => id),
       own: (work) => dataSource.transaction(work),
       end: (tx) => tx.query('commit'),
       close: () => dataSource.destroy(),
@@ -35,14 +35,14 @@ describeClient('TypeORM', {
 
 describe('fromTypeOrm', () => {
   const notes = topic<{ id: string }>('notes')
-  const dataSource = new DataSource({ type: 'postgres', entities: [Effect] })
+  const dataSource = new DataSource({ type: 'postgres', entities: [Account] })
 
   test("tx is TypeORM's EntityManager, which the DataSource is not", () => {
     const app = onefold({ database: postgres(new Pool(), { transactions: fromTypeOrm(dataSource) }) })
     expectTypeOf<TxOf<typeof app>>().not.toBeAny()
     expectTypeOf<TxOf<typeof app>>().toEqualTypeOf<EntityManager>()
     expectTypeOf(dataSource).not.toExtend<TxOf<typeof app>>()
-    app.consume(notes, 'g', (note, { tx }) => tx.insert(Effect, { id: note.id }))
+    app.consume(notes, 'g', (note, { tx }) => tx.insert(Account, { id: note.id }))
   })
 
   test('takes a DataSource and nothing else', () => {
