@@ -131,6 +131,31 @@ describeOnEngines('apply', (engine) => {
       },
     )
 
+    test('one of a large batch that fails once is undone and attempted again; it and all its neighbours take effect once', async () => {
+      const store = await engine.store()
+      const app = store.app()
+      const failed: string[] = []
+      app.consume(one, {
+        group: 'g',
+        apply: handler(function* ({ id }: Order, { tx, attempt, publish }: Context) {
+          yield store.write(tx, 'insert into effect values (?, ?)', id, attempt)
+          publish(echoes, { of: id })
+          if (Number(id) % 40 === 7 && attempt === 1) {
+            if (!failed.includes(id)) failed.push(id)
+            throw new Error('not yet')
+          }
+        }),
+      })
+      await app.publishMany(one, many(some(120, 7)))
+      await app.start()
+      await app.idle()
+      const ids = some(120, 7).map(({ id }) => id)
+      expect(await store.effects()).toEqual(ids)
+      expect(await store.published('echoes')).toEqual(ids)
+      expect(failed).toEqual(['7', '47', '87'])
+      expect(await store.column('select id from effect where value = 2')).toEqual(failed)
+    })
+
     test('what publish refuses inside a handler is an error of that handler, and nothing of it is written', async () => {
       const store = await engine.store()
       const app = store.app()

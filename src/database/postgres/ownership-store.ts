@@ -43,7 +43,12 @@ export class PostgresOwnershipStore implements OwnershipStore {
   }
 
   async leave(owner: bigint): Promise<void> {
-    await this.#context.sql.rows('update {s}.lease set owner = null where owner = $1::bigint', owner.toString())
+    // In the order in which everybody locks leases.
+    await this.#context.sql.rows(
+      `with mine as (select name from {s}.lease where owner = $1::bigint order by name for update)
+       update {s}.lease l set owner = null from mine where l.name = mine.name`,
+      owner.toString(),
+    )
     await this.evict([owner])
   }
 
@@ -74,7 +79,8 @@ export class PostgresOwnershipStore implements OwnershipStore {
 
   /**
    * A lease whose row is locked is in use this very moment, by a transaction that may yet commit: it is not waited for, and
-   * tried again at the next look. A server ends the transaction of a client that is frozen in it.
+   * tried again at the next look. By force it is: nobody looks again then. A server ends the transaction of a client that is frozen
+   * in it.
    */
   async take(
     name: string,
@@ -94,7 +100,7 @@ export class PostgresOwnershipStore implements OwnershipStore {
          select k.name from {s}.lease k left join {s}.owner o on o.owner = k.owner
          where k.name = $1 and (k.owner is null or o.owner is null or o.until_ms < $3::bigint or $5::boolean
            or k.owner in (select json_array_elements_text($4::json)::bigint))
-         for update of k skip locked) f
+         for update of k ${options.force === true ? '' : 'skip locked'}) f
        where l.name = f.name returning l.epoch, l.crashes`,
       name,
       owner.toString(),

@@ -1,3 +1,4 @@
+import { OnefoldError } from '../../errors.ts'
 import type { Awaitable } from '../../message.ts'
 import type { Session, Stores } from '../database.ts'
 import { PostgresAttentionStore } from './attention-store.ts'
@@ -88,8 +89,15 @@ export class PostgresStores implements Stores {
 /** After this many savepoints other sessions of the server begin to pay for them: https://www.postgresql.org/docs/current/subxacts.html */
 const mostSavepoints = 50
 
-/** Something failed in a batch that ran without savepoints: all of it is undone, and runs again with them. */
-export class RunWithSavepoints extends Error {}
+/**
+ * Something failed in a batch that ran without savepoints: all of it is undone, and runs again with them. For everybody on the way
+ * it is trouble of the database: no message's fault, and no attempt of it.
+ */
+export class RunWithSavepoints extends OnefoldError {
+  constructor(cause: unknown) {
+    super('DATABASE_BUSY', 'a message failed; the batch runs again with savepoints.', { retry: 'now', cause })
+  }
+}
 
 export type HandsOut<Tx> = () => { readonly tx: Tx; close(): void }
 
@@ -161,7 +169,7 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
     } catch (error) {
       // Whose fault it is shows when fewer share a transaction.
       if (isConflict(error) || isLockTimeout(error)) throw explainError(error, this.#where)
-      throw new RunWithSavepoints('a message failed', { cause: error })
+      throw new RunWithSavepoints(error)
     }
   }
 
