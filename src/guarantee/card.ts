@@ -30,6 +30,13 @@ export interface DatabaseClaims {
   readonly 'frozen inside a transaction': string
   /** Everything that can be written through ends with the handler it was given to. False: the user holds a handle beside it. */
   readonly 'handle is revoked': boolean
+  /** What becomes of a write through such a handle whose await was forgotten, and what to do about it. */
+  readonly 'an unawaited write'?: {
+    readonly option: string
+    readonly value: string
+    readonly where: string
+    readonly says: string
+  }
   /** Places it is refused on when it is opened; '' for none. */
   readonly refuses: string
 }

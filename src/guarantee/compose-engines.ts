@@ -15,14 +15,8 @@ export function composeDatabase({ database }: Topology): DatabaseGuarantee {
       says: `a commit may be lost when the power fails (not when a process is killed); ${claims['durability option']}: '${claims['durable when set to']}' flushes it before it is answered`,
     })
   }
-  if (claims['handle is revoked'] !== true) {
-    weakenedBy.push({
-      option: 'handle',
-      value: 'your own',
-      where: `${name}(handle)`,
-      says: 'what is written through your own handle instead of `tx` cannot be revoked: a write whose await was forgotten lands in whatever transaction is open then; give a file name, and write through `tx`',
-    })
-  }
+  const unawaited = claims['an unawaited write']
+  if (claims['handle is revoked'] !== true && unawaited !== undefined) weakenedBy.push(unawaited)
   return {
     name,
     ...(version === undefined ? {} : { version }),

@@ -1,7 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { Pool } from 'pg'
 import { describe, expect, test } from 'vitest'
+import type { Transactions } from '../../src/database/postgres/index.ts'
+import { postgres } from '../../src/database/postgres/index.ts'
 import { sqlite } from '../../src/database/sqlite/index.ts'
 import type { App, Weakening } from '../../src/index.ts'
 import { call, explainText, onefold, topic } from '../../src/index.ts'
@@ -33,6 +36,8 @@ function build(change: Partial<typeof strongest>): App<unknown> {
 const receive = { receive: () => undefined }
 const consume = "consume('orders', 'payout')"
 const topicOrders = "topic('orders')"
+
+const pool = new Pool()
 
 /** Every option that can give something up: what is flipped, and the entry it must make. */
 const flips: readonly (readonly [string, Partial<typeof strongest>, Omit<Weakening, 'says'>, RegExp])[] = [
@@ -100,6 +105,22 @@ const flips: readonly (readonly [string, Partial<typeof strongest>, Omit<Weakeni
     /cannot be revoked/,
   ],
   [
+    'PostgreSQL, not flushed',
+    { app: { database: postgres(pool, { durability: 'off' }) } },
+    { option: 'durability', value: 'off', where: 'postgresql()' },
+    /lost when the power fails \(not when a process is killed\)/,
+  ],
+  [
+    'transactions of an ORM',
+    {
+      app: {
+        database: postgres(pool, { transactions: { library: 'an ORM', run: () => undefined } as never as Transactions<unknown> }),
+      },
+    },
+    { option: 'transactions', value: 'an ORM', where: 'postgres()' },
+    /cannot be revoked/,
+  ],
+  [
     'a broker that acknowledges too early',
     { app: { broker: { card: brokerCard('hasty') } } },
     { option: 'broker', value: 'hasty', where: 'onefold()' },
@@ -133,8 +154,8 @@ describe('what weakens a guarantee', () => {
         [...readFileSync(join(folder, name), 'utf8').matchAll(/option: '(\w+)'/g)].map(([, option]) => option as string),
       ),
     )
-    // Which option decides it, the database's card says.
-    made.add('synchronous')
+    // These the databases' cards say.
+    for (const option of ['synchronous', 'handle', 'durability', 'transactions']) made.add(option)
     expect(new Set(flips.map(([, , { option }]) => option))).toEqual(made)
   })
 

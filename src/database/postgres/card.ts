@@ -15,7 +15,15 @@ export function postgresCard<Tx>({ durability, idleInTransactionMs, transactions
       'several processes': true,
       'frozen inside a transaction': `the server ends it after ${idleInTransactionMs} ms (idleInTransactionMs); until then its partition waits, and nothing else`,
       'handle is revoked': transactions === undefined,
+      ...(transactions === undefined ? {} : { 'an unawaited write': unawaited(transactions.library) }),
       refuses: '',
     }),
   })
 }
+
+const unawaited = (library: string) => ({
+  option: 'transactions',
+  value: library,
+  where: 'postgres()',
+  says: `\`tx\` is ${library}'s own and cannot be revoked: a query whose await was forgotten never runs, or runs when the transaction is over; have a lint rule for floating promises`,
+})
