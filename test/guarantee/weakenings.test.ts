@@ -107,7 +107,7 @@ const flips: readonly (readonly [string, Partial<typeof strongest>, Omit<Weakeni
   [
     'PostgreSQL, not flushed',
     { app: { database: postgres(pool, { durability: 'off' }) } },
-    { option: 'durability', value: 'off', where: 'postgresql()' },
+    { option: 'durability', value: 'off', where: 'postgres()' },
     /lost when the power fails \(not when a process is killed\)/,
   ],
   [

@@ -5,7 +5,7 @@ import type { CheckedOptions } from './options.ts'
 export function postgresCard<Tx>({ durability, idleInTransactionMs, transactions }: CheckedOptions<Tx>): DatabaseCard {
   return Object.freeze({
     kind: 'database',
-    name: 'postgresql',
+    name: 'postgres',
     claims: Object.freeze({
       'committed means on disk': durability === 'on',
       'durability option': 'durability',
