@@ -1,4 +1,4 @@
-import { OnefoldError } from '../../errors.ts'
+import { isOnefoldError, OnefoldError } from '../../errors.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Execute, PostgresClient, PostgresConnection } from './client.ts'
 import { commitUnknown, explainError, isConnectionLost, isConstraint, isServerTrouble, transactionEnded } from './errors.ts'
@@ -102,8 +102,9 @@ export async function runWith<Tx, R>(
   const { idleInTransactionMs, where } = options
   let begun: TransactionMark | undefined
   let done = false
+  let result: R
   try {
-    return await transactions.run(async (tx) => {
+    result = await transactions.run(async (tx) => {
       const execute = transactions.execute(tx)
       const [row] = await execute(
         `select set_config('idle_in_transaction_session_timeout', $1, true),
@@ -112,19 +113,33 @@ export async function runWith<Tx, R>(
       )
       if (textOf(row?.isolation) !== 'read committed') throw wrongIsolation(transactions.library, textOf(row?.isolation), where)
       begun = { xid: textOf(row?.xid), timeline: textOf(row?.timeline) }
-      const result = await work({ execute, tx, connection: undefined })
+      const worked = await work({ execute, tx, connection: undefined })
       await assertStillIn(execute, begun)
       await options.runtime.reached?.('commit:before')
       done = true
-      return result
+      return worked
     })
   } catch (error) {
     if (done && begun !== undefined && isConnectionLost(error)) {
       if (await hasCommitted(options, begun, error)) throw new Committed()
       throw explainError(error, where)
     }
-    if (done && isConstraint(error)) throw commitRefused(error, where)
+    if (done && isConstraint(error) && !isOnefoldError(error)) throw commitRefused(error, where)
     throw done || isServerTrouble(error) ? explainError(error, where) : error
+  }
+  // A statement that the handler left behind may have failed after the last look: COMMIT rolls back then, and most libraries
+  // take that for success.
+  if (begun !== undefined && (await wasRolledBack(options, begun))) throw transactionEnded()
+  return result
+}
+
+/** What the library says is believed where the server cannot be asked. */
+async function wasRolledBack({ client }: RunOptions, { xid }: TransactionMark): Promise<boolean> {
+  try {
+    const [row] = await client.execute('select pg_xact_status($1::text::xid8) as status', [xid])
+    return row?.status === 'aborted'
+  } catch {
+    return false
   }
 }
 

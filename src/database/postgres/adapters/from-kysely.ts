@@ -28,10 +28,7 @@ export function fromKysely<Tx>(db: KyselyDatabase<Tx>): Transactions<Tx> {
   if (!isKysely(db) || isTransaction(db)) throw optionInvalid('fromKysely(db)', db, 'a Kysely instance')
   return {
     library: 'kysely',
-    run: (work) =>
-      runThrough('kysely', (callback) => begin(db, callback), work).catch((error) => {
-        throw isAborted(error) ? transactionEnded(error) : error
-      }),
+    run: (work) => runThrough('kysely', (callback) => begin(db, callback), work),
     // Plugins are for the user's tables: one that renames columns would rename ours.
     execute: (tx) => {
       const plain = (tx as KyselyTransaction).withoutPlugins()
@@ -45,7 +42,13 @@ export function fromKysely<Tx>(db: KyselyDatabase<Tx>): Transactions<Tx> {
 }
 
 const begin = <Tx>(db: KyselyDatabase<Tx>, work: (tx: Tx) => Promise<void>): Promise<void> =>
-  db.transaction().setIsolationLevel('read committed').execute(work)
+  db
+    .transaction()
+    .setIsolationLevel('read committed')
+    .execute(work)
+    .catch((error) => {
+      throw isAborted(error) ? transactionEnded(error) : error
+    })
 
 /** How Kysely (0.29) says that the server answered COMMIT with ROLLBACK. */
 const isAborted = (error: unknown): boolean => error instanceof Error && error.name === 'AbortedTransactionError'

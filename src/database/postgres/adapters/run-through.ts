@@ -32,8 +32,13 @@ export async function runThrough<Tx, R>(
 }
 
 function refused(library: string, cause: unknown): OnefoldError {
-  const why = cause instanceof Error ? cause.message : String(cause)
-  return new OnefoldError('COMMIT_REFUSED', `${library} rolled the transaction back instead of committing it (${why}).`, {
+  return new OnefoldError('COMMIT_REFUSED', `${library} rolled the transaction back instead of committing it (${said(cause)}).`, {
     cause,
   })
+}
+
+/** By the server, under what the library says of it. */
+function said(error: unknown): string {
+  const { cause, originalMessage, message } = (error ?? {}) as Record<string, unknown>
+  return cause === undefined || cause === null ? String(originalMessage ?? message ?? error) : said(cause)
 }
