@@ -83,11 +83,10 @@ export class PostgresMoveTarget implements MoveTarget {
       if (there !== undefined && there.state !== 'activated') return there
       // Creating the triggers waits for whoever is writing; what is found empty after that stays so.
       await this.#refuseOthers(execute, mark.id)
-      const full: string[] = []
-      for (const table of ownTables.filter((name) => name !== 'meta')) {
-        const [row] = await execute(`select exists (select from ${this.#table(table)}) as found`)
-        if (row?.found === true) full.push(table)
-      }
+      const looks = ownTables
+        .filter((name) => name !== 'meta')
+        .map((name) => `select '${name}' as name where exists (select from ${this.#table(name)})`)
+      const full = (await execute(looks.join(' union all '))).map(({ name }) => textOf(name))
       if (full.length > 0) {
         throw new OnefoldError(
           'NOT_POSSIBLE',
@@ -105,7 +104,7 @@ export class PostgresMoveTarget implements MoveTarget {
   append(id: string, table: MovedTable, next: (progress: CopyProgress) => MovedPage | Promise<MovedPage>): Promise<CopyProgress> {
     return this.#transaction(id, async (execute) => {
       // The mark first, and shared: whoever gives the move up, or finishes it, waits for us, and we find what became of it.
-      await this.#assert(execute, id, ['copying'], 'for share')
+      await this.#assert(execute, id, ['copying', 'copied'], 'for share')
       const progress = await this.#progress(execute, table)
       if (progress.done) return progress
       const page = await next(progress)
@@ -125,7 +124,7 @@ export class PostgresMoveTarget implements MoveTarget {
         if (!(await this.#progress(execute, table)).done) throw new Error(`table ${table.name} has not been copied to its end`)
       }
       await this.#setNumbers(execute, numbers)
-      for (const table of ownTables) await execute(`analyze ${this.#table(table)}`)
+      await execute(`analyze ${ownTables.map((name) => this.#table(name)).join(', ')}`)
       await this.#write(execute, 'move', { ...mark, state: 'copied' })
     })
   }
@@ -279,17 +278,16 @@ export class PostgresMoveTarget implements MoveTarget {
        end
        $$`,
     )
-    for (const table of ownTables) {
-      await execute(
-        `create trigger before_activation before insert or update or delete or truncate on ${this.#table(table)}
-         for each statement execute function ${this.#schema}.refuse_before_activation('${id}')`,
-      )
-    }
+    const triggers = ownTables.map(
+      (name) => `create trigger before_activation before insert or update or delete or truncate on ${this.#table(name)}
+        for each statement execute function ${this.#schema}.refuse_before_activation('${id}');`,
+    )
+    await execute(triggers.join('\n'))
   }
 
   async #allowOthers(execute: Execute): Promise<void> {
-    for (const table of ownTables) await execute(`drop trigger if exists before_activation on ${this.#table(table)}`)
-    await execute(`drop function if exists ${this.#schema}.refuse_before_activation()`)
+    const triggers = ownTables.map((name) => `drop trigger if exists before_activation on ${this.#table(name)};`)
+    await execute(`${triggers.join('\n')} drop function if exists ${this.#schema}.refuse_before_activation()`)
   }
 
   async #write(execute: Execute, name: string, value: object): Promise<void> {
