@@ -6,11 +6,16 @@ interface Answer {
   readonly rows: unknown
 }
 
-/** A table of Onefold's, and when a commit last wrote to it. */
+/** A table of Onefold's, and when something last wrote to it. */
 interface Table {
   readonly name: string
   writtenAt: number
 }
+
+/** Kept of one query: some ask for times. */
+const maxAnswers = 100
+/** Kept: a program may write its values into its SQL. */
+const maxTexts = 2_000
 
 const reads = /^\s*select\b/i
 /** Ends or begins transactions, and writes to no table. */
@@ -18,7 +23,7 @@ const controls = /^\s*(?:begin|commit|rollback|savepoint|release|pragma)\b/i
 const writes = /^\s*(?:insert|update|delete|replace)\b/i
 
 /**
- * Answers a query again as it was answered before, for as long as no commit has written to a table it names. Idle processes look at
+ * Answers a query again as it was answered before, for as long as nothing has written to a table it names. Idle processes look at
  * the same rows thousands of times; so do two processes after one commit. What is committed is the same for all of them.
  *
  * Only for Onefold's own queries of its own tables, and only of what is committed.
@@ -26,61 +31,55 @@ const writes = /^\s*(?:insert|update|delete|replace)\b/i
 export class CommittedReads {
   readonly #tables: ReadonlyMap<string, Table>
   readonly #named: RegExp
-  /** Of each text: the tables it names; undefined: it may touch all of them. */
-  readonly #touched = new Map<string, readonly Table[] | undefined>()
+  /** Of each text: the tables it may write to; undefined: all of them. */
+  readonly #writes = new Map<string, readonly Table[] | undefined>()
   readonly #statements = new Map<string, SqliteStatement>()
   readonly #connection: SqliteConnection
-  #now = 0
-  readonly #written = new Set<Table>()
-  #allWritten = true
-  /** What else a statement writes to cannot be told from its text: every commit may have written to every table. */
+  #now = 1
+  /** When the tables were put back last. */
+  #resetAt = 0
+  /** Something writes to Onefold's tables that nobody can tell from a statement's text. */
   #unsure: boolean
-  #askedAt = 0
 
   constructor(connection: SqliteConnection, prefix: string) {
     this.#connection = connection
     const tables = connection.prepare("select name from sqlite_schema where type = 'table'").all<{ name: string }>()
-    this.#tables = new Map(tables.filter(({ name }) => name.startsWith(prefix)).map(({ name }) => [name, { name, writtenAt: 0 }]))
+    this.#tables = new Map(tables.filter(({ name }) => name.startsWith(prefix)).map(({ name }) => [name, { name, writtenAt: 1 }]))
     this.#named = new RegExp(`\\b${prefix}\\w+`, 'gi')
     const triggers = connection.prepare("select sql from sqlite_schema where type = 'trigger'").all<{ sql: string }>()
     this.#unsure = triggers.some(({ sql }) => sql.toLowerCase().includes(prefix))
   }
 
-  /** A statement that the open transaction runs, or may run. */
+  /** A statement is about to run, in a transaction. Nobody reads what is committed before that has ended. */
   runs(sql: string): void {
-    if (this.#allWritten) return
-    let touched = this.#touched.get(sql)
-    if (touched === undefined && !this.#touched.has(sql)) {
-      touched = reads.test(sql) || controls.test(sql) ? [] : writes.test(sql) ? this.#tablesOf(sql) : undefined
-      this.#touched.set(sql, touched)
+    let written = this.#writes.get(sql)
+    if (written === undefined && !this.#writes.has(sql)) {
+      written = this.#writtenBy(sql)
+      if (this.#writes.size >= maxTexts) this.#writes.clear()
+      this.#writes.set(sql, written)
     }
-    if (touched === undefined) {
-      this.#allWritten = true
-      this.#unsure ||= !writes.test(sql)
-    } else for (const table of touched) this.#written.add(table)
-  }
-
-  /** What the transaction wrote is there from now on. */
-  committed(): void {
+    if (written?.length === 0) return
     this.#now++
-    for (const table of this.#allWritten ? this.#tables.values() : this.#written) table.writtenAt = this.#now
-    this.#written.clear()
-    this.#allWritten = this.#unsure
+    for (const table of written ?? this.#tables.values()) table.writtenAt = this.#now
   }
 
-  /** Names of the tables that may have been written to since this was asked last. They are about to be put back. */
-  writtenSince(): ReadonlySet<string> {
-    const names = new Set<string>()
-    for (const table of this.#tables.values()) if (table.writtenAt > this.#askedAt || this.#allWritten) names.add(table.name)
-    for (const { name } of this.#written) names.add(name)
-    return names
+  #writtenBy(sql: string): readonly Table[] | undefined {
+    if (reads.test(sql) || controls.test(sql)) return []
+    // A trigger may have been made.
+    if (!writes.test(sql)) this.#unsure = true
+    return this.#unsure ? undefined : this.#tablesOf(sql)
   }
 
-  /** Everything is as it was in the beginning. */
+  /** Names of the tables that may be other than they were in the beginning. */
+  get written(): ReadonlySet<string> {
+    return new Set([...this.#tables.values()].filter(({ writtenAt }) => writtenAt > this.#resetAt).map(({ name }) => name))
+  }
+
+  /** They have been put back: everything is as it was in the beginning. */
   reset(): void {
-    this.#allWritten = true
-    this.committed()
-    this.#askedAt = this.#now
+    this.#now++
+    for (const table of this.#tables.values()) if (table.writtenAt > this.#resetAt) table.writtenAt = this.#now
+    this.#resetAt = this.#now
   }
 
   #tablesOf(sql: string): Table[] | undefined {
@@ -116,6 +115,7 @@ export class CommittedReads {
         const known = answers.get(name)
         if (known !== undefined && tables.every(({ writtenAt }) => writtenAt <= known.at)) return known.rows as R
         const rows = ask(...params)
+        if (answers.size >= maxAnswers) answers.clear()
         answers.set(name, { at: this.#now, rows })
         return rows
       }

@@ -10,6 +10,7 @@ import type { AnyTopic } from '../../topic.ts'
 import type { Operation, PublishOperation } from '../history.ts'
 import type { BrokerWorld } from './broker-world.ts'
 import type { DeadlyMessages } from './deadly-messages.ts'
+import { declaring } from './declarations.ts'
 import type { OutsideWorld } from './outside-world.ts'
 import { placeOf, telling, tellingTransactions } from './places.ts'
 import { SimulatedBroker } from './simulated-broker.ts'
@@ -103,7 +104,7 @@ export function appFor(
   readonly module: Simulable
 } {
   const { world, subject, lives } = context
-  const made = subject.make()
+  const made = declaring(world, () => subject.make())
   const { options, consumers, schedules } = made.blueprint
   const app = onefold<unknown>({
     database: database as never,
@@ -128,7 +129,7 @@ export function appFor(
       backoffMs: Math.min(backoffMs, longestBackoffMs),
       maxBackoffMs: Math.min(consume.maxBackoffMs ?? longestBackoffMs, longestBackoffMs),
     }
-    app.consume(topic as never, simulated(context, self, topic, patient, consumer) as never)
+    declaring(world, () => app.consume(topic as never, simulated(context, self, topic, patient, consumer) as never))
   }
   for (const schedule of schedules) app.schedule(schedule.topic, schedule.options)
   return { app, inside: tellingTransactions(world, self, app), module: made.app }
@@ -176,7 +177,7 @@ function simulated(
       ...options,
       receive(data: unknown, receiveContext: Parameters<typeof receive>[1]) {
         const { message, attempt } = receiveContext
-        if (!begins(message, attempt)) return never
+        if (!begins(message, attempt)) return never()
         return after(receive(data, receiveContext), () => void history.push(effect(message, attempt)))
       },
     }
@@ -186,7 +187,7 @@ function simulated(
     return {
       ...options,
       applyBatch(items, batchContext) {
-        for (const { message, attempt } of items) if (!begins(message, attempt)) return never
+        for (const { message, attempt } of items) if (!begins(message, attempt)) return never()
         return after(applyBatch(items, telling(world, self, batchContext)), () => {
           for (const { message, attempt } of items) effects.applied(effect(message, attempt))
         })
@@ -212,7 +213,7 @@ function simulated(
         }),
     apply(data: unknown, applyContext: Parameters<typeof apply>[1]) {
       const { message, attempt } = applyContext
-      if (!begins(message, attempt)) return never
+      if (!begins(message, attempt)) return never()
       return after(apply(data, telling(world, self, applyContext)), () => effects.applied(effect(message, attempt)))
     },
   } as ConsumeOptions<unknown, unknown>
@@ -236,5 +237,5 @@ function after(result: unknown, then: () => void): unknown {
   return result
 }
 
-/** Whoever is dead does nothing any more, not even return. */
-const never = new Promise<never>(() => undefined)
+/** Whoever is dead does nothing any more, not even return. One for each: what waits for a promise lives as long as that does. */
+const never = (): Promise<never> => new Promise<never>(() => undefined)

@@ -10,6 +10,7 @@ import { BrokerWorld } from './broker-world.ts'
 import { Conditions } from './conditions.ts'
 import { DeadlyMessages } from './deadly-messages.ts'
 import type { Decision, Decisions, Deviations } from './decisions.ts'
+import { consumersOf } from './declarations.ts'
 import { SimulationEscape } from './escape.ts'
 import type { FinalState } from './final-state.ts'
 import { finalState } from './final-state.ts'
@@ -180,7 +181,7 @@ class Run {
 
   start(): void {
     const { subject } = this.#options
-    for (const { topic, options } of subject.make().blueprint.consumers)
+    for (const { topic, options } of consumersOf(subject))
       this.history.push({ op: 'consumer', topic: topic.name, group: options.group })
     for (let number = 1; number <= subject.workers; number++) this.#startWorker(`worker ${number}`)
     this.#startProducer()
@@ -331,8 +332,7 @@ class Run {
   }
 
   #promises(): CheckOptions {
-    const { blueprint } = this.#options.subject.make()
-    const { consumers } = blueprint
+    const consumers = consumersOf(this.#options.subject)
     const each = <T>(value: (consumer: (typeof consumers)[number]) => T): Record<string, T> =>
       Object.fromEntries(consumers.map((consumer) => [consumer.options.group, value(consumer)]))
     const calls = consumers.flatMap(({ options }) => Object.entries((options.calls ?? {}) as Record<string, { rule: never }>))

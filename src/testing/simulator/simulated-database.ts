@@ -169,7 +169,6 @@ export class SimulatedDatabase implements Database<SqliteTx> {
     this.#connection.open = false
     world.locked = undefined
     sqlite.commits++
-    sqlite.committedReads.committed()
     this.#connection.ownCommits++
     log.committed(self)
     const topics = new Set(this.#session.touched)

@@ -109,7 +109,7 @@ export class SqliteWorld {
       .filter((name) => !name.startsWith(prefix))
       .map((name) => ({ name, columns: this.#comparable(name) }))
     this.#reset = () => {
-      const written = this.committedReads.writtenSince()
+      const { written } = this.committedReads
       putBack((name) => !name.startsWith(prefix) || written.has(name))
     }
   }
@@ -157,7 +157,7 @@ export class SqliteWorld {
   }
 
   #listed(sql: string): string {
-    return this.connection
+    return this.committedReads
       .prepare(sql)
       .all<{ what: string; messages: number }>()
       .map(({ what, messages }) => `${what}: ${messages}`)
@@ -166,12 +166,12 @@ export class SqliteWorld {
 
   /** Something waits that a person can see to: calls of which nobody knows, or what the world itself has brought about. */
   get needsPerson(): boolean {
-    return this.connection.prepare(forPerson).get() !== undefined
+    return this.committedReads.prepare(forPerson).get() !== undefined
   }
 
   /** A message that stands open in attention more than once: a person would have to act on it again and again. */
   openTwice(): string | undefined {
-    const row = this.connection.prepare(twice).get<{ topic: string; grp: string; id: string; times: number }>()
+    const row = this.committedReads.prepare(twice).get<{ topic: string; grp: string; id: string; times: number }>()
     return row === undefined
       ? undefined
       : `${row.id} of topic ${row.topic} stands open in attention ${row.times} times for group ${row.grp}.`
@@ -213,7 +213,7 @@ export class SqliteWorld {
 
   /** What waits for a person. */
   attention(): { topic: string; group: string; kind: string; data: string }[] {
-    return this.connection.prepare(waiting).all()
+    return this.committedReads.prepare(waiting).all()
   }
 
   /** What was published from inside, what came to wait for a person, and the end, for the checkers. */

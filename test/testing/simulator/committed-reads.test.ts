@@ -19,12 +19,11 @@ function world(setup?: string): { sqlite: SqliteWorld; rows: () => number | unde
     committedReads.runs(sql)
     connection.exec(sql)
     connection.exec('commit')
-    committedReads.committed()
   }
   return { sqlite, write, rows: () => committedReads.prepare(count).get<{ rows: number }>()?.rows }
 }
 
-test('a query is answered from memory until a commit writes to one of its tables', () => {
+test('a query is answered from memory until a statement writes to one of its tables', () => {
   const { sqlite, rows, write } = world()
   expect(rows()).toBe(0)
   // Behind its back: what it answers now is what it remembers.
