@@ -294,4 +294,73 @@ const calling: readonly SimulatorMutant[] = [
   ),
 ]
 
-export const simulatorMutants: readonly SimulatorMutant[] = [...delivery, ...parking, ...calling]
+const receives = 'consume/receive-strategy.ts'
+
+/** What it takes another side that refuses, a handler that ends its process, a stop, a window that has forgotten, or a person to show. */
+const conditions: readonly SimulatorMutant[] = [
+  one(
+    'call, repeat',
+    'the disbelief of a repeat that is refused',
+    'consume/call-requests.ts',
+    'state: request.repeats ? earlier : outcome',
+    'state: outcome',
+  ),
+  one(
+    'call, refused',
+    'the look at an answer that is not what `result` says',
+    'consume/call-requests.ts',
+    'if (checked.issues !== undefined)',
+    'if (checked === undefined)',
+  ),
+  one(
+    'ledger',
+    'the end of a message that ends its process',
+    applies,
+    'if (starts > settings.maxCrashes) {',
+    'if (starts > 1e9) {',
+  ),
+  one(
+    'receiving',
+    'the end of a message that ends its process: received outside a transaction',
+    receives,
+    'if (starts > settings.maxCrashes)',
+    'if (starts > 1e9)',
+  ),
+  one(
+    'receiving',
+    'one commit for the acknowledgement and the end of the start mark: the mark stays',
+    receives,
+    'if (this.#mark !== undefined) await session.startMarks.clear(',
+    'if (this.#mark === null) await session.startMarks.clear(',
+  ),
+  one(
+    'ledger',
+    'the farewell of a process that stops',
+    'ownership/ownership.ts',
+    "if (owner !== undefined) await this.#database.write((session) => session.ownership.leave(owner), { what: 'leave' })",
+    '',
+  ),
+  one(
+    'failing, hold',
+    'the memory of a topic whose window has forgotten: what waits for a person is taken for new',
+    'database/sqlite/log-store.ts',
+    'const status = forgot ? this.#unlessPending(record, envelope, answer) : answer',
+    'const status = answer',
+  ),
+  one(
+    'unordered, queue',
+    'the doubt about what comes when it is forgotten',
+    'consume/triage.ts',
+    "else if (status === 'too-old')",
+    "else if (status === 'never')",
+  ),
+  one(
+    'ledger',
+    'what a transaction publishes',
+    'publish/publisher.ts',
+    'const refused = await this.emit(session, ready)',
+    'const refused = undefined',
+  ),
+]
+
+export const simulatorMutants: readonly SimulatorMutant[] = [...delivery, ...parking, ...calling, ...conditions]

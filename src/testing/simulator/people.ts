@@ -55,7 +55,7 @@ export class People {
     if (known || this.#seen.has(name) || endedProcess.test(why) || why.includes(simulated) || why.includes('CALL_')) return
     this.#seen.add(name)
     const better = this.#edited(topic, id)
-    const chosen = this.#chosen(`${by.name}: what waits for a person in ${topic}/${group} for ${id}`, name, better !== undefined)
+    const chosen = this.#chosen(`${by.name}: a dead letter of ${topic}/${group} for ${id}`, name, better !== undefined)
     if (chosen === fine) return
     const count = chosen === redrivenTwice ? 2 : 1
     const done = new Set<number>()
