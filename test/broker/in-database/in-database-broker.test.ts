@@ -32,8 +32,8 @@ describeOnEngines('in-database broker', (engine) => {
       await heard
       took.push(performance.now() - startedMs)
     }
-    // The probe for other processes' commits comes every 100 ms: nothing here may have waited for it.
-    expect(took.toSorted((a, b) => a - b)[15]).toBeLessThan(40)
+    // The probe for other processes' commits comes every 100 ms, on a server every 250: nothing here may have waited for it.
+    expect(took.toSorted((a, b) => a - b)[15]).toBeLessThan(engine.name === 'sqlite' ? 40 : 100)
   })
 
   test('another app on the file is heard of at once, not only at the next look', async () => {
@@ -55,7 +55,7 @@ describeOnEngines('in-database broker', (engine) => {
       await heard
       took.push(performance.now() - startedMs)
     }
-    expect(took.toSorted((a, b) => a - b)[10]).toBeLessThan(60)
+    expect(took.toSorted((a, b) => a - b)[10]).toBeLessThan(engine.name === 'sqlite' ? 60 : 100)
   })
 
   test('over a database of its own: it remembers there what is acknowledged, and effects commit in the app’s', async () => {
