@@ -118,6 +118,11 @@ interface Invoked {
   readonly nowMs: number
 }
 
+async function noteMoved(app: App<unknown>, terminal: Terminal): Promise<void> {
+  const { movedTo } = (await app.status()).database
+  if (movedTo !== undefined) terminal.note(`onefold: this file has been moved to ${printable(movedTo)}; act on them there`)
+}
+
 /** Each answers the exit code. */
 const perform: Record<Action, (app: App<unknown>, invoked: Invoked) => Promise<number>> = {
   async list(app, { values, terminal, nowMs }) {
@@ -129,6 +134,7 @@ const perform: Record<Action, (app: App<unknown>, invoked: Invoked) => Promise<n
     const more = found.length > limit
     if (json) await terminal.json({ groups: groups.map(groupDocument), items: items.map(itemSummary), more })
     else await terminal.write(renderList(groups, items, { more, nowMs, state: state ?? 'open' }))
+    await noteMoved(app, terminal)
     return 0
   },
 
@@ -136,6 +142,7 @@ const perform: Record<Action, (app: App<unknown>, invoked: Invoked) => Promise<n
     const details = await app.attention.show(rest[0] ?? '')
     if (json) await terminal.json(itemDocument(details, { reveal }))
     else await terminal.write(renderItem(details, { reveal, nowMs }))
+    await noteMoved(app, terminal)
     return 0
   },
 

@@ -17,6 +17,8 @@ export interface ExplainedFile {
   }[]
   readonly groups: readonly { readonly topic: string; readonly group: string; readonly semantics: string }[]
   readonly onlyTheProgramKnows: readonly string[]
+  /** Where it has been moved to (`onefold move`): nothing is accepted here any more. */
+  readonly movedTo?: string
 }
 
 const onlyTheProgramKnows = [
@@ -31,19 +33,21 @@ const onlyTheProgramKnows = [
 export async function explainFile(target: DatabaseTarget, runtime: Runtime): Promise<ExplainedFile> {
   requireDatabase(target)
   return await withApp(target, { runtime }, { create: false }, async (app) => {
-    const { topics, groups } = await app.status()
+    const { database, topics, groups } = await app.status()
     return {
       file: target.kind === 'file' ? basename(target.file) : target.name,
       topics: topics.map(({ name, keyed, idReuse, partitions }) => ({ name, keyed, idReuse, partitions: partitions.length })),
       groups: groups.map(({ topic, group, semantics }) => ({ topic, group, semantics })),
       onlyTheProgramKnows,
+      ...(database.movedTo === undefined ? {} : { movedTo: database.movedTo }),
     }
   })
 }
 
-export function renderFile({ file, topics, groups, onlyTheProgramKnows: unknown }: ExplainedFile): string {
+export function renderFile({ file, topics, groups, onlyTheProgramKnows: unknown, movedTo }: ExplainedFile): string {
   const lines = [
     `What ${printable(file)} alone can tell`,
+    ...(movedTo === undefined ? [] : [`It has been moved to ${printable(movedTo)}: nothing is accepted here any more.`]),
     '',
     'Topics',
     topics.length === 0

@@ -11,6 +11,7 @@ import { erase } from './erase.ts'
 import { explain } from './explain.ts'
 import { group } from './group.ts'
 import { migrate } from './migrate.ts'
+import { move } from './move.ts'
 import { prove } from './prove.ts'
 import { publish } from './publish.ts'
 import { reportError } from './report-error.ts'
@@ -20,7 +21,20 @@ import { OutputClosed, Terminal } from './terminal.ts'
 import { topic } from './topic.ts'
 import { UsageError } from './usage-error.ts'
 
-const commands: readonly Command[] = [publish, consume, status, explain, prove, attention, group, topic, erase, backup, migrate]
+const commands: readonly Command[] = [
+  publish,
+  consume,
+  status,
+  explain,
+  prove,
+  attention,
+  group,
+  topic,
+  erase,
+  backup,
+  migrate,
+  move,
+]
 
 function overview(): string {
   return [

@@ -23,6 +23,7 @@ export function renderStatus(status: DatabaseStatus, nowMs: number, kind: 'file'
       ? `${printable(database.file)}  ${bytes(database.bytes)}, tables of version ${database.schemaVersion}\n`
       : `${printable(basename(database.file))}  ${bytes(database.bytes)}, write-ahead log ${bytes(database.walBytes)}, write lock ${lock}, ` +
         `schema ${database.schemaVersion}\n`,
+    ...(database.movedTo === undefined ? [] : [`moved to ${printable(database.movedTo)}: sealed, only reading works here\n`]),
     section('Topics', renderTopics(status.topics), 'none yet: onefold publish TOPIC creates one'),
     section('Groups', renderGroups(status.groups), 'none yet: onefold consume TOPIC --group G creates one'),
     ...renderPromises(status.groups),

@@ -70,8 +70,7 @@ export async function move(ends: MoveEnds, options: MoveOptions = {}): Promise<M
  */
 export async function activate(ends: MoveEnds, options: Pick<MoveOptions, 'onStep'> = {}): Promise<MoveResult> {
   const { source, target, runtime } = ends
-  const { mark } = await source.look()
-  const there = await target.mark()
+  const { mark, there } = await look(ends)
   const notCopied = (why: string): OnefoldError =>
     new OnefoldError('NOT_POSSIBLE', `${why}: run \`onefold move\` without --activate first, until it says that all is copied.`, {
       details: { from: source.where, to: target.where },
@@ -95,9 +94,9 @@ export async function activate(ends: MoveEnds, options: Pick<MoveOptions, 'onSte
  *
  * @throws OnefoldError `NOT_POSSIBLE` after activation.
  */
-export async function giveUp({ source, target, runtime }: MoveEnds): Promise<boolean> {
-  const { incarnation, mark } = await source.look()
-  const there = await target.mark()
+export async function giveUp(ends: MoveEnds): Promise<boolean> {
+  const { source, target, runtime } = ends
+  const { incarnation, mark, there } = await look(ends)
   if (mark === undefined) {
     // Killed between the reservation and the seal.
     if (there === undefined || there.incarnation !== incarnation || there.state === 'activated') return false
@@ -110,7 +109,7 @@ export async function giveUp({ source, target, runtime }: MoveEnds): Promise<boo
       `${source.where} has been moved to ${mark.to} and activated there: it can never be used again, because what was applied there since would be applied twice.`,
       { details: { from: source.where, to: mark.to } },
     )
-  if (mark.state === 'final') throw activated()
+  if (mark.state === 'final' || (there?.id === mark.id && there.state === 'activated')) throw activated()
   if (there?.id !== mark.id && mark.to !== target.where) throw sealedForAnother(source, mark)
   // From here on nobody can activate it, so that nothing is thrown away that works.
   if (mark.state === 'sealed' && !(await source.change(mark.id, 'sealed', 'given-up'))) throw activated()
@@ -121,10 +120,10 @@ export async function giveUp({ source, target, runtime }: MoveEnds): Promise<boo
   return true
 }
 
-async function reserve({ source, target, runtime }: MoveEnds): Promise<TargetMark> {
-  const { incarnation, mark } = await source.look()
+async function reserve(ends: MoveEnds): Promise<TargetMark> {
+  const { source, target, runtime } = ends
+  const { incarnation, mark, there } = await look(ends)
   if (mark?.state === 'given-up') throw beingGivenUp(source)
-  const there = await target.mark()
   const mine = mark === undefined ? there?.incarnation === incarnation : there?.id === mark.id
   if (there !== undefined && mine) return there
   if (mark !== undefined && mark.to !== target.where) throw sealedForAnother(source, mark)
@@ -138,6 +137,24 @@ async function reserve({ source, target, runtime }: MoveEnds): Promise<TargetMar
     {
       details: { to: target.where, from: reserved.from },
     },
+  )
+}
+
+interface Marks {
+  readonly incarnation: string
+  readonly mark: SourceMark | undefined
+  readonly there: TargetMark | undefined
+}
+
+/** @throws OnefoldError where the source is a backup of the one that is moved: it has the same mark, and is not it. */
+async function look({ source, target }: MoveEnds): Promise<Marks> {
+  const { incarnation, mark } = await source.look()
+  const there = await target.mark()
+  if (mark === undefined || there?.id !== mark.id || there.incarnation === incarnation) return { incarnation, mark, there }
+  throw new OnefoldError(
+    'NOT_POSSIBLE',
+    `${source.where} is a copy of ${there.from}, made after that was sealed: only ${there.from} itself can be moved on, or given up.`,
+    { details: { from: there.from, copy: source.where } },
   )
 }
 

@@ -2,7 +2,20 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { Place } from './run-onefold.ts'
 
-const commands = ['publish', 'consume', 'status', 'explain', 'prove', 'attention', 'group', 'topic', 'erase', 'backup', 'migrate']
+const commands = [
+  'publish',
+  'consume',
+  'status',
+  'explain',
+  'prove',
+  'attention',
+  'group',
+  'topic',
+  'erase',
+  'backup',
+  'migrate',
+  'move',
+]
 
 describe.concurrent('the command line', () => {
   test('says its version', async () => {
