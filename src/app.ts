@@ -13,8 +13,8 @@ import type { Runtime } from './runtime.ts'
 import type { ScheduleOptions } from './schedule/schedule-options.ts'
 import type { AnyTopic, Topic } from './topic.ts'
 
-export interface OnefoldOptions<Tx> {
-  readonly database: Database<Tx>
+export interface OnefoldOptions<Tx, Joined = unknown> {
+  readonly database: Database<Tx, Joined>
   /** Default: the database itself. */
   readonly broker?: Broker
   /** Names this application as the source of what it publishes. Default: the topic's name. Never a host or process id. */
@@ -42,7 +42,7 @@ export interface OnefoldOptions<Tx> {
   readonly onAttention?: (item: AttentionItem) => unknown
 }
 
-export interface App<Tx> extends AsyncDisposable {
+export interface App<Tx, Joined = unknown> extends AsyncDisposable {
   /** Declares a consumer. Call before `start()`. @throws OnefoldError `APP_STARTED`, `OPTION_INVALID`. */
   consume<I, D, E extends Calls<D> = Record<never, never>>(topic: Topic<I, D>, options: ConsumeOptions<Tx, D, E>): void
   consume<I, D>(
@@ -65,7 +65,7 @@ export interface App<Tx> extends AsyncDisposable {
    * Resolves once the message is durable. Works without `start()`.
    * With `tx` it joins the caller's open transaction and answers 'staged'.
    */
-  publish<I, D>(topic: Topic<I, D>, data: NoInfer<I>, options?: PublishOptions & { readonly tx?: unknown }): Promise<Receipt>
+  publish<I, D>(topic: Topic<I, D>, data: NoInfer<I>, options?: PublishOptions & { readonly tx?: Joined }): Promise<Receipt>
   /**
    * Many at once, in order, sharing commits. Not one transaction: each message has its own receipt.
    * @throws PublishIncompleteError `PUBLISH_INCOMPLETE` when some were refused; its `results` tell about each.
@@ -73,7 +73,7 @@ export interface App<Tx> extends AsyncDisposable {
   publishMany<I, D>(
     topic: Topic<I, D>,
     items: readonly PublishManyItem<I>[],
-    options?: { readonly tx?: unknown; readonly signal?: AbortSignal },
+    options?: { readonly tx?: Joined; readonly signal?: AbortSignal },
   ): Promise<Receipt[]>
   /** A transaction of the caller's own on the same database, with publish. It is never run twice. */
   transaction<R>(work: (context: { tx: Tx; publish: PublishInside }) => Awaitable<R>): Promise<R>

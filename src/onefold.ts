@@ -46,7 +46,7 @@ const maintenanceEveryMs = 250
  * @example
  * const app = onefold({ source: 'shop', database: sqlite('app.db') })
  */
-export function onefold<Tx>(options: OnefoldOptions<Tx>): App<Tx> {
+export function onefold<Tx, Joined = unknown>(options: OnefoldOptions<Tx, Joined>): App<Tx, Joined> {
   return new OnefoldApp<Tx>(options)
 }
 

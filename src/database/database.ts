@@ -132,7 +132,9 @@ export interface DatabaseOpenOptions {
 }
 
 /** Where effects commit. Constructors touch nothing; `open` refuses what cannot keep the promise. */
-export interface Database<Tx> {
+export interface Database<Tx, Joined = unknown> {
+  /** For the compiler only: what `join` takes, as far as types tell. */
+  readonly '~joined'?: Joined
   readonly card: DatabaseCard
   readonly changes: Changes
   open(options: DatabaseOpenOptions): Promise<void>

@@ -1,10 +1,13 @@
 import type { Database } from '../database.ts'
 import { checkedOptions } from './options.ts'
-import type { PgPool } from './pg-client.ts'
+import type { PgClient, PgPool } from './pg-client.ts'
 import { PostgresDatabase } from './postgres-database.ts'
 import type { PostgresJsShape, PostgresJsTx } from './postgres-js-client.ts'
 import type { PostgresOptions } from './postgres-options.ts'
 import type { PostgresTx } from './transactions.ts'
+
+/** A client of `pg` that has said BEGIN; a pool has a client for each statement. */
+export type JoinedPgClient = PgClient & { readonly totalCount?: never }
 
 /**
  * Your PostgreSQL database (13 or later): messages, proofs and your own tables commit together, from as many machines as you like.
@@ -19,15 +22,18 @@ import type { PostgresTx } from './transactions.ts'
  * @example
  * const app = onefold({ database: postgres(new Pool({ connectionString })) })
  */
-export function postgres<Tx>(
-  pool: PgPool | PostgresJsShape,
+export function postgres<Tx, P extends PgPool | PostgresJsShape>(
+  pool: P,
   options: PostgresOptions<Tx> & { readonly transactions: NonNullable<PostgresOptions<Tx>['transactions']> },
-): Database<Tx>
-export function postgres(pool: PgPool, options?: Omit<PostgresOptions, 'transactions'>): Database<PostgresTx>
+): Database<Tx, Tx | (P extends PostgresJsShape ? PostgresJsTx<P> : JoinedPgClient)>
+export function postgres(
+  pool: PgPool,
+  options?: Omit<PostgresOptions, 'transactions'>,
+): Database<PostgresTx, PostgresTx | JoinedPgClient>
 export function postgres<S extends PostgresJsShape>(
   sql: S,
   options?: Omit<PostgresOptions, 'transactions'>,
-): Database<PostgresJsTx<S>>
+): Database<PostgresJsTx<S>, PostgresJsTx<S>>
 export function postgres(target: unknown, options: PostgresOptions<unknown> = {}): Database<unknown> {
   return new PostgresDatabase(checkedOptions(target, options))
 }
