@@ -8,7 +8,8 @@ const known = new WeakMap<Subject, AppBlueprint['consumers']>()
 export function consumersOf(subject: Subject): AppBlueprint['consumers'] {
   let consumers = known.get(subject)
   if (consumers === undefined) {
-    consumers = subject.make().blueprint.consumers
+    // A place would keep alive whoever stood on the stack.
+    consumers = withoutPlaces(() => subject.make()).blueprint.consumers
     known.set(subject, consumers)
   }
   return consumers
@@ -19,7 +20,10 @@ export function consumersOf(subject: Subject): AppBlueprint['consumers'] {
  * declare it. What throws has been run with its place before, by whoever called `prove`.
  */
 export function declaring<R>(world: World, work: () => R): R {
-  if (world.story !== undefined) return work()
+  return world.story === undefined ? withoutPlaces(work) : work()
+}
+
+function withoutPlaces<R>(work: () => R): R {
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 0
   try {
