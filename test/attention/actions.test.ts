@@ -198,11 +198,8 @@ describeOnEngines('actions', (engine) => {
       const tokens = new Set(requests)
       requests.length = 0
       world.call = (name) => ({ of: name })
-      expect(await Promise.all([1, 2, 3].map(() => app.attention.redrive(item.id, { by, reason: 'mailbox emptied' })))).toEqual([
-        true,
-        false,
-        false,
-      ])
+      const thrice = await Promise.all([1, 2, 3].map(() => app.attention.redrive(item.id, { by, reason: 'mailbox emptied' })))
+      expect(thrice.toSorted()).toEqual([false, false, true])
       await app.idle()
       expect(requests).toHaveLength(1)
       expect(requests[0]).toMatch(/^mail:a1:/)
