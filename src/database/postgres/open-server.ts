@@ -7,6 +7,7 @@ import { refuseUnactivated } from './move-mark.ts'
 import type { CheckedOptions } from './options.ts'
 import { adoptRestored } from './restored.ts'
 import { numberOf, textOf } from './sql.ts'
+import { nameLife } from './transaction.ts'
 
 const oldestServer = 130_000
 
@@ -29,6 +30,7 @@ export async function openServer<Tx>(client: PostgresClient, runtime: Runtime, o
         connection.release(false)
       }
     } else refuseOlder(version, where)
+    await nameLife(client, options.schema)
     await refuseUnactivated(client.execute, options.schema, where)
     await adoptRestored(client, options.schema, runtime)
     const [row] = await client.execute(`select value from ${options.schema}.meta where name = 'incarnation'`)

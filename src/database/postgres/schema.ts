@@ -5,6 +5,9 @@
 export const migrations: readonly string[] = [
   `
   create table {s}.meta (name text primary key, value text not null);
+  -- Which life of the server this is. Unlogged: a recovery from a crash empties it, and so does a failover. A transaction's number
+  -- that was given out before, and was not yet on disk, may be given out again after.
+  create unlogged table {s}.server_life (one boolean primary key default true check (one), life text not null);
 
   -- What is fixed about a topic.
   create table {s}.topic (

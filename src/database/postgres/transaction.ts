@@ -1,6 +1,6 @@
 import { isOnefoldError, OnefoldError } from '../../errors.ts'
 import type { Runtime } from '../../runtime.ts'
-import type { Execute, PostgresClient, PostgresConnection } from './client.ts'
+import type { Execute, PostgresClient, PostgresConnection, SqlRow } from './client.ts'
 import { commitUnknown, explainError, isConnectionLost, isConstraint, isServerTrouble, transactionEnded } from './errors.ts'
 import { textOf } from './sql.ts'
 import type { Transactions } from './transactions.ts'
@@ -10,21 +10,48 @@ const askMs = 30_000
 const askEveryMs = 100
 
 /**
- * A transaction's number, and the timeline it was given on: after a failover to another server the same number may be
- * another transaction's.
+ * A transaction's number, and where it was given: after a failover to another server, or a crash, the same number may be another
+ * transaction's.
  */
 export interface TransactionMark {
   readonly xid: string
   readonly timeline: string
+  /** Undefined: the server has crashed, and nobody has noticed before. */
+  readonly life: string | undefined
 }
 
-const mark = 'pg_current_xact_id()::text as xid, left(pg_walfile_name(pg_current_wal_lsn()), 8) as timeline'
+const timeline = 'left(pg_walfile_name(pg_current_wal_lsn()), 8) as timeline'
+const mark = (schema: string): string =>
+  `pg_current_xact_id()::text as xid, ${timeline}, (select life from ${schema}.server_life) as life`
+
+const markOf = (row: SqlRow | undefined): TransactionMark => ({
+  xid: textOf(row?.xid),
+  timeline: textOf(row?.timeline),
+  life: lifeOf(row),
+})
+const lifeOf = (row: SqlRow | undefined): string | undefined => (typeof row?.life === 'string' ? row.life : undefined)
+
+/** The server lives, and its life has a name: for the transactions that begin from now on. */
+export async function nameLife(client: PostgresClient, schema: string): Promise<void> {
+  await client.execute(
+    `insert into ${schema}.server_life (life) select gen_random_uuid()::text
+     where not exists (select from ${schema}.server_life) on conflict do nothing`,
+  )
+}
+
+/** After a transaction that found none. One that fails is followed by another. */
+async function nameLifeWhere({ client, schema }: RunOptions, begun: TransactionMark | undefined): Promise<void> {
+  if (begun === undefined || begun.life !== undefined) return
+  await nameLife(client, schema).catch(() => undefined)
+}
 
 export interface RunOptions {
   readonly client: PostgresClient
   readonly runtime: Runtime
   readonly idleInTransactionMs: number
   readonly where: string
+  /** Quoted. */
+  readonly schema: string
   /** No statement waits longer for a lock. */
   readonly lockTimeoutMs?: number
 }
@@ -59,8 +86,8 @@ export async function runOwn<R>(
   try {
     const settings = [`idle_in_transaction_session_timeout = ${idleInTransactionMs}`]
     if (options.lockTimeoutMs !== undefined) settings.push(`lock_timeout = ${options.lockTimeoutMs}`)
-    const [row] = await connection.begin(settings, `select ${mark}`)
-    begun = { xid: textOf(row?.xid), timeline: textOf(row?.timeline) }
+    const [row] = await connection.begin(settings, `select ${mark(options.schema)}`)
+    begun = markOf(row)
     const result = await work({ execute: connection.execute, tx: undefined, connection })
     if (checked()) await assertStillIn(connection.execute, begun)
     await options.runtime.reached?.('commit:before')
@@ -87,6 +114,7 @@ export async function runOwn<R>(
     throw error instanceof OnefoldError || (!committing && !isServerTrouble(error)) ? error : explainError(error, where)
   } finally {
     connection.release(broken)
+    await nameLifeWhere(options, begun)
   }
 }
 
@@ -108,11 +136,11 @@ export async function runWith<Tx, R>(
       const execute = transactions.execute(tx)
       const [row] = await execute(
         `select set_config('idle_in_transaction_session_timeout', $1, true),
-           set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true), current_setting('transaction_isolation') as isolation, ${mark}`,
+           set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true), current_setting('transaction_isolation') as isolation, ${mark(options.schema)}`,
         [String(idleInTransactionMs), options.lockTimeoutMs === undefined ? null : String(options.lockTimeoutMs)],
       )
       if (textOf(row?.isolation) !== 'read committed') throw wrongIsolation(transactions.library, textOf(row?.isolation), where)
-      begun = { xid: textOf(row?.xid), timeline: textOf(row?.timeline) }
+      begun = markOf(row)
       const worked = await work({ execute, tx, connection: undefined })
       await assertStillIn(execute, begun)
       await options.runtime.reached?.('commit:before')
@@ -126,6 +154,8 @@ export async function runWith<Tx, R>(
     }
     if (done && isConstraint(error) && !isOnefoldError(error)) throw commitRefused(error, where)
     throw done || isServerTrouble(error) ? explainError(error, where) : error
+  } finally {
+    await nameLifeWhere(options, begun)
   }
   // A statement that the handler left behind may have failed after the last look: COMMIT rolls back then, and most libraries
   // take that for success.
@@ -157,23 +187,25 @@ async function assertStillIn(execute: Execute, { xid }: TransactionMark): Promis
 }
 
 /**
- * Asks the server, which knows of every recent transaction whether it committed. One that is still at it is waited for.
+ * Asks the server, which knows of every recent transaction whether it committed. One that is still at it is waited for. After
+ * a crash the number of one that committed is believed no more: it may have been given to another. Of one that did not commit, none has.
  *
  * @throws OnefoldError `COMMIT_UNKNOWN` when it does not say, or is not the server it was.
  */
 async function hasCommitted(
-  { client, runtime, where }: RunOptions,
-  { xid, timeline }: TransactionMark,
+  { client, runtime, where, schema }: RunOptions,
+  begun: TransactionMark,
   lost: unknown,
 ): Promise<boolean> {
   const until = runtime.monotonicMs() + askMs
   while (runtime.monotonicMs() < until) {
     try {
       const [row] = await client.execute(
-        'select pg_xact_status($1::text::xid8) as status, left(pg_walfile_name(pg_current_wal_lsn()), 8) as timeline',
-        [xid],
+        `select pg_xact_status($1::text::xid8) as status, ${timeline}, (select life from ${schema}.server_life) as life`,
+        [begun.xid],
       )
-      if (textOf(row?.timeline) !== timeline) break
+      if (textOf(row?.timeline) !== begun.timeline) break
+      if (row?.status === 'committed' && (begun.life === undefined || lifeOf(row) !== begun.life)) break
       if (row?.status === 'committed') return true
       if (row?.status === 'aborted') return false
       if (row?.status !== 'in progress') break
