@@ -5,6 +5,7 @@ import { inDatabaseBroker } from '../../src/broker/in-database/index.ts'
 import { postgres } from '../../src/database/postgres/index.ts'
 import { sqlite } from '../../src/database/sqlite/index.ts'
 import { onefold } from '../../src/index.ts'
+import type { DatabaseStatus } from '../../src/inspect/status.ts'
 import type { MoveScene } from './move-scene.ts'
 import { copyEffects, mails, onPostgres, orders, program, ticks, writePostgres } from './move-scene.ts'
 import { stopAfterwards } from './temporary.ts'
@@ -12,6 +13,15 @@ import { until } from './until.ts'
 
 const column = async (pool: Pool, sql: string): Promise<unknown[]> =>
   (await pool.query(sql)).rows.map((row) => Object.values(row)[0])
+
+/** What is there, without the machinery it is in. */
+function told({ topics, groups, scheduled, schedules, outbox, dedupWindows }: DatabaseStatus): unknown {
+  const ageless = groups.map(({ oldestAgeMs: _, ...group }) => group)
+  const windows = dedupWindows.map(({ topic, group, ids, generations, windowMs, maxIds, forgottenMs }) => ({
+    ...{ topic, group, ids, generations, windowMs, maxIds, forgottenMs },
+  }))
+  return { topics, groups: ageless, scheduled, schedules, unsent: outbox.unsent, windows }
+}
 
 /**
  * The file has been copied: the user's tables follow, it is activated, and the program goes on. Over both databases every effect
@@ -54,6 +64,14 @@ export async function goesOnAfterMove(scene: MoveScene, pool: Pool, activates: (
   expect(open.map(({ envelope }) => envelope.id)).toEqual(['k0-2'])
   expect((await app.attention.show(open[0]?.id ?? '')).errorMessage).toBe('nul\uFFFDin what it says')
   expect((await app.attention.show(items[0]?.id ?? '')).audit).toEqual((await looking.attention.show(items[0]?.id ?? '')).audit)
+
+  expect(told(await app.status())).toEqual(told(await looking.status()))
+  // Rows that are gone had numbers that others refer to.
+  for (const { name, seq } of reader.prepare("select name, seq from sqlite_sequence where name <> 'onefold_owner'").all()) {
+    const table = `onefold.${String(name).replace('onefold_', '')}`
+    const numbers = `pg_sequence_last_value(pg_get_serial_sequence('${table}', '${table.slice('onefold.'.length)}'))`
+    expect([table, Number((await column(pool, `select ${numbers}`))[0])]).toEqual([table, Number(seq)])
+  }
 
   await app.start()
   const repeats = await app.publishMany(

@@ -153,7 +153,7 @@ export async function moveScene(): Promise<MoveScene> {
   await all.erase('orders', { key: 'gone', by: 'Ada', reason: 'asked for' })
   await all.stop()
 
-  // Windows of several generations, of which one is forgotten, and a start mark: it takes long, or a crash, to get them by themselves.
+  // Windows of several generations, of which one is forgotten, retired messages, and a start mark: it takes long, or a crash, to get them by themselves.
   reader.exec(`
     update onefold_generation set sealed_ms = opened_ms + 1, rows = 15 where window = (select window from onefold_window where topic = 'orders' and grp = '');
     insert into onefold_generation (window, opened_ms) select window, 1 from onefold_window where topic = 'orders' and grp = '';
@@ -161,6 +161,9 @@ export async function moveScene(): Promise<MoveScene> {
     update onefold_window set forgotten_ms = 1000 where topic = 'orders' and grp = '';
     insert into onefold_meta (name, value) values ('window_version', 1) on conflict do update set value = value + 1;
     insert into onefold_meta (name, value) values ('running_ms', 123456) on conflict do update set value = excluded.value;
+    update onefold_partition set tail = 2 where topic = (select topic from onefold_topic where name = 'orders');
+    delete from onefold_log where position & 1099511627775 <= 2 and position >> 40 in (
+      select partition from onefold_partition where topic = (select topic from onefold_topic where name = 'orders'));
     insert into onefold_start_mark values (1, '0', 'orders/k4-99', 2, 1);`)
 
   const app = source()
