@@ -6,6 +6,7 @@ import type { AppEvent } from '../../event.ts'
 import { checkAll } from '../checkers/check-all.ts'
 import type { CheckOptions } from '../checkers/violation.ts'
 import type { Operation } from '../history.ts'
+import { bookkeeping } from './bookkeeping.ts'
 import { BrokerWorld } from './broker-world.ts'
 import { Conditions } from './conditions.ts'
 import { DeadlyMessages } from './deadly-messages.ts'
@@ -120,6 +121,7 @@ class Run {
   readonly #idle: IdleWatch | undefined
   readonly #stoodFor: Simulable[] = []
   readonly #deadly = new DeadlyMessages()
+  readonly #effectivelyOnce = new Set<string>()
   #openTwice: string | undefined
   readonly #partitions: number
   readonly #broker: BrokerWorld | undefined
@@ -181,8 +183,10 @@ class Run {
 
   start(): void {
     const { subject } = this.#options
-    for (const { topic, options } of consumersOf(subject))
+    for (const { topic, options } of consumersOf(subject)) {
       this.history.push({ op: 'consumer', topic: topic.name, group: options.group })
+      if (options.receive === undefined) this.#effectivelyOnce.add(`${topic.name}/${options.group}`)
+    }
     for (let number = 1; number <= subject.workers; number++) this.#startWorker(`worker ${number}`)
     this.#startProducer()
   }
@@ -320,6 +324,7 @@ class Run {
     if (this.#openTwice !== undefined) violations.push({ rule: 'attention', what: this.#openTwice })
     violations.push(...this.outside.wrongs.map((what) => ({ rule: 'call-token', what })))
     violations.push(...this.#people.wrongs.map((what) => ({ rule: 'attention', what })))
+    violations.push(...bookkeeping(sqlite, this.history, this.#effectivelyOnce).map((what) => ({ rule: 'bookkeeping', what })))
     for (const [name, invariant] of subject.invariants) {
       const wrong = sqlite.judge(invariant)
       if (wrong !== undefined) violations.push({ rule: name, what: wrong })
