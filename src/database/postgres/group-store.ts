@@ -46,7 +46,7 @@ export class PostgresGroupStore implements GroupStore {
   }
 
   async remove(subscription: Subscription): Promise<RemovedGroup> {
-    const { sql, known } = this.#context
+    const { sql, known, made } = this.#context
     known.clear()
     const number = await this.#subscriptions.number(subscription)
     const { topic, group } = subscription
@@ -78,14 +78,21 @@ export class PostgresGroupStore implements GroupStore {
     await sql.rows('delete from {s}.start_mark where subscription = $1::int', number)
     await sql.rows('delete from {s}.checkpoint where subscription = $1::int', number)
     // The leases stay: an epoch must never be given twice, and a zombie of the removed group still holds an old one.
+    const ofGroup = 'topic = $1 and grp = $2'
+    await sql.rows(`select 1 from {s}.dedup_window where ${ofGroup} for update`, topic, group)
     for (const table of ['identity', 'generation', 'sequence', 'sequence_body', 'dedup_window'])
       await sql.rows(
-        `delete from {s}.${table} where dedup in (select dedup from {s}.dedup_window where topic = $1 and grp = $2)`,
+        `delete from {s}.${table} where dedup in (select dedup from {s}.dedup_window where ${ofGroup})`,
         topic,
         group,
       )
     await sql.rows('delete from {s}.subscription where subscription = $1::int', number)
-    known.clear()
+    // Every process sees at its next BEGIN that numbers it remembers may be gone.
+    await sql.rows(
+      `insert into {s}.meta (name, value) values ('removals', '1')
+       on conflict (name) do update set value = (meta.value::bigint + 1)::text`,
+    )
+    made.clear()
     return { parked: parked - attention, attention, calls, attempts }
   }
 

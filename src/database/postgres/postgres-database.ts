@@ -58,6 +58,7 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
   #opened: Opened | undefined
   #closed = false
   #careful = 0
+  #removals: string | undefined
   readonly #conflicts = new Conflicts()
 
   constructor(options: CheckedOptions<Tx>) {
@@ -200,6 +201,8 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
         handedOut = true
         return this.#options.handle(open)
       }
+      if (open.removals !== this.#removals) known.clear()
+      this.#removals = open.removals
       const inOrder = open.connection !== undefined
       session = new PostgresSession<Tx>(open.execute, { ...stores, openTx: handOut, inOrder, ...how })
       const scope = { open: true }

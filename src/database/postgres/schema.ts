@@ -14,7 +14,7 @@ export const migrations: readonly string[] = [
     topic integer generated always as identity primary key, name text collate "C" not null unique, partitions integer not null,
     keyed boolean, id_reuse text not null, retention_ms bigint not null, duplicates bigint not null default 0);
   -- Repeats counted since they were last added up: a row for all to update would make publishers wait for each other.
-  create table {s}.duplicate (topic integer not null references {s}.topic, count integer not null);
+  create table {s}.duplicate (topic integer not null, count integer not null);
 
   -- head: last offset given; tail: last offset removed by retention. seen: all that was visible when offsets were given last.
   create table {s}.partition (

@@ -2,7 +2,7 @@ import { isOnefoldError, OnefoldError } from '../../errors.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Execute, PostgresClient, PostgresConnection, SqlRow } from './client.ts'
 import { commitUnknown, explainError, isConnectionLost, isConstraint, isServerTrouble, transactionEnded } from './errors.ts'
-import { textOf } from './sql.ts'
+import { textOf, textOrUndefined } from './sql.ts'
 import type { Transactions } from './transactions.ts'
 
 /** How long the server is asked what became of a COMMIT, when it cannot be reached or is still at it. */
@@ -22,7 +22,8 @@ export interface TransactionMark {
 
 const timeline = 'left(pg_walfile_name(pg_current_wal_lsn()), 8) as timeline'
 const mark = (schema: string): string =>
-  `pg_current_xact_id()::text as xid, ${timeline}, (select life from ${schema}.server_life) as life`
+  `pg_current_xact_id()::text as xid, ${timeline}, (select life from ${schema}.server_life) as life,
+   (select value from ${schema}.meta where name = 'removals') as removals`
 
 const markOf = (row: SqlRow | undefined): TransactionMark => ({
   xid: textOf(row?.xid),
@@ -63,6 +64,8 @@ export interface OpenTransaction {
   readonly tx: unknown
   /** Where it runs on a connection of ours. */
   readonly connection: PostgresConnection | undefined
+  /** Differs from that of an earlier transaction where something was removed in between that numbers were remembered of. */
+  readonly removals: string | undefined
 }
 
 /**
@@ -88,7 +91,12 @@ export async function runOwn<R>(
     if (options.lockTimeoutMs !== undefined) settings.push(`lock_timeout = ${options.lockTimeoutMs}`)
     const [row] = await connection.begin(settings, `select ${mark(options.schema)}`)
     begun = markOf(row)
-    const result = await work({ execute: connection.execute, tx: undefined, connection })
+    const result = await work({
+      execute: connection.execute,
+      tx: undefined,
+      connection,
+      removals: textOrUndefined(row?.removals),
+    })
     if (checked()) await assertStillIn(connection.execute, begun)
     await options.runtime.reached?.('commit:before')
     committing = true
@@ -141,7 +149,7 @@ export async function runWith<Tx, R>(
       )
       if (textOf(row?.isolation) !== 'read committed') throw wrongIsolation(transactions.library, textOf(row?.isolation), where)
       begun = markOf(row)
-      const worked = await work({ execute, tx, connection: undefined })
+      const worked = await work({ execute, tx, connection: undefined, removals: textOrUndefined(row?.removals) })
       await assertStillIn(execute, begun)
       await options.runtime.reached?.('commit:before')
       done = true
