@@ -36,10 +36,10 @@ export class PostgresChanges implements Changes {
     this.#me = options.runtime.uuid()
   }
 
-  async open({ listen, pollMs }: { listen: boolean; pollMs: number }): Promise<void> {
+  open({ listen, pollMs }: { listen: boolean; pollMs: number }): void {
     this.#poll = this.#runtime.every(pollMs, () => this.#tell(undefined))
     if (!listen) return
-    this.#listening = await this.#client.listen(this.#channel, {
+    this.#listening = this.#client.listen(this.#channel, {
       notified: (payload) => this.#notified(payload),
       connected: () => this.#tell(undefined),
     })

@@ -37,10 +37,10 @@ export interface PostgresClient {
   readonly execute: Execute
   connect(): Promise<PostgresConnection>
   /**
-   * Listens on a connection of its own, and goes on after it was lost. `onConnected`: from now on nothing is missed, but
+   * Listens on a connection of its own, from when it has one, and goes on after it was lost. `onConnected`: from now on nothing is missed, but
    * something may have been until now.
    */
-  listen(channel: string, on: { notified(payload: string): void; connected(): void }): Promise<Listening>
+  listen(channel: string, on: { notified(payload: string): void; connected(): void }): Listening
   /** Where it connects to, without a password. */
   readonly where: string
 }

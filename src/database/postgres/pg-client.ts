@@ -86,10 +86,9 @@ export class PgPoolClient implements PostgresClient {
     return new PgConnection((await this.#pool.connect()) as PooledClient)
   }
 
-  async listen(channel: string, on: { notified(payload: string): void; connected(): void }): Promise<Listening> {
+  listen(channel: string, on: { notified(payload: string): void; connected(): void }): Listening {
     const stop = new AbortController()
     let client: ListeningClient | undefined
-    const { promise: first, resolve: tried, reject: failed } = Promise.withResolvers<void>()
     const run = async (): Promise<void> => {
       for (let waitMs = firstReconnectMs; !stop.signal.aborted; ) {
         try {
@@ -102,11 +101,10 @@ export class PgPoolClient implements PostgresClient {
           await client.connect()
           await client.query(`listen "${channel}"`)
           waitMs = firstReconnectMs
-          tried()
           on.connected()
           await lost.promise
-        } catch (error) {
-          failed(error)
+        } catch {
+          // Tried again below; meanwhile whoever waits looks now and then.
         }
         await client?.end().catch(() => undefined)
         if (stop.signal.aborted) return
@@ -115,7 +113,6 @@ export class PgPoolClient implements PostgresClient {
       }
     }
     const running = run()
-    await first
     return {
       close: async () => {
         stop.abort()

@@ -102,7 +102,7 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
     }
     // What a reader finds is committed: it is known to the whole process.
     const reader = new PostgresStores(reading, stores, known)
-    await changes.open({ listen, pollMs })
+    changes.open({ listen, pollMs })
     return {
       client,
       runtime,

@@ -70,9 +70,9 @@ export class PostgresJsClient implements PostgresClient {
     return new PostgresJsConnection(await this.#sql.reserve())
   }
 
-  async listen(channel: string, on: { notified(payload: string): void; connected(): void }): Promise<Listening> {
-    const listening = await this.#sql.listen(channel, on.notified, on.connected)
-    return { close: () => listening.unlisten() }
+  listen(channel: string, on: { notified(payload: string): void; connected(): void }): Listening {
+    const listening = this.#sql.listen(channel, on.notified, on.connected).catch(() => undefined)
+    return { close: async () => (await listening)?.unlisten() }
   }
 }
 
