@@ -31,6 +31,9 @@ export interface Client<Tx> {
   close(): Promise<void>
 }
 
+/** Each app makes a database and its tables: a second on a machine that has nothing else to do. */
+const timeout = 30_000
+
 /** Lets the compiler find `Tx` before it reads the rest. */
 export function clientOf<Tx>(transactions: Transactions<Tx>, rest: Omit<Client<NoInfer<Tx>>, 'transactions'>): Client<Tx> {
   return { transactions, ...rest }
@@ -71,8 +74,8 @@ async function column(database: TemporaryPostgres, text: string): Promise<string
 }
 
 export function describeClient<Tx>(name: string, options: ClientOptions<Tx>): void {
-  describe(`statements of Onefold's in a transaction of ${name}`, () => statementTests(options))
-  describe(`an app whose tx is ${name}'s`, () => appTests(options))
+  describe(`statements of Onefold's in a transaction of ${name}`, { timeout }, () => statementTests(options))
+  describe(`an app whose tx is ${name}'s`, { timeout }, () => appTests(options))
 }
 
 function statementTests<Tx>(options: ClientOptions<Tx>): void {
@@ -282,7 +285,7 @@ function appTests<Tx>(options: ClientOptions<Tx>): void {
       [...'abcdefgh'].map((id) => ({ data: acts[id] === undefined ? { id } : { id, act: acts[id] } })),
     )
     await app.start()
-    await until(async () => (await app.attention.list()).length >= 4, 'four messages wait for a person')
+    await until(async () => (await app.attention.list()).length >= 4, 'four messages wait for a person', 15_000)
     await app.idle()
     const found = (await app.attention.list()).map((item) => [item.envelope.id, item.attempts, item.errorStack])
     expect(found.sort()).toEqual([

@@ -1,14 +1,14 @@
 import type { Knex } from 'knex'
 import knexOf from 'knex'
 import { Pool } from 'pg'
-import { describe, expect, expectTypeOf, test } from 'vitest'
+import { describe, expect, expectTypeOf, onTestFinished, test } from 'vitest'
 import { fromKnex, postgres } from '../../../../src/database/postgres/index.ts'
 import type { App } from '../../../../src/index.ts'
 import { onefold, topic } from '../../../../src/index.ts'
 import { temporaryPostgres } from '../../../support/postgres.ts'
 import { clientOf, clientTables, describeClient } from '../../../support/postgres-clients.ts'
 import { stopAfterwards } from '../../../support/temporary.ts'
-import { rejection } from '../../../support/until.ts'
+import { rejection, until } from '../../../support/until.ts'
 
 const open = (connection: string): Knex =>
   knexOf({
@@ -36,7 +36,7 @@ describeClient('Knex', {
   },
 })
 
-describe('fromKnex', () => {
+describe('fromKnex', { timeout: 30_000 }, () => {
   const notes = topic<{ id: string }>('notes')
   const knex = knexOf({ client: 'pg' })
 
@@ -44,6 +44,7 @@ describe('fromKnex', () => {
     const { pool, url } = await temporaryPostgres()
     await pool.query(clientTables)
     const own = open(url)
+    onTestFinished(() => own.destroy())
     const app = stopAfterwards(onefold({ database: postgres(pool, { transactions: fromKnex(own), migrations: 'apply' }) }))
     for (const end of ['commit', 'rollback'] as const) {
       const ended = app.transaction(async ({ tx, publish }) => {
@@ -53,9 +54,12 @@ describe('fromKnex', () => {
       })
       expect(await rejection(ended)).toMatchObject({ code: 'TRANSACTION_ENDED' })
     }
-    await app.stop()
-    await own.destroy()
+    app.consume(notes, { group: 'g', maxAttempts: 1, apply: (_, { tx }) => tx.rollback() })
     expect((await pool.query('select id from onefold.log')).rows).toEqual([])
+    await app.publish(notes, { id: 'a' })
+    await app.start()
+    await until(async () => (await app.attention.groups()).length > 0, 'the message waits for a person', 15_000)
+    expect(await app.attention.list()).toMatchObject([{ errorMessage: expect.stringContaining('the transaction ended') }])
   })
 
   test("tx is Knex's Transaction, and the instance beside it does not compile", () => {

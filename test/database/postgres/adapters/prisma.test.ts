@@ -15,7 +15,7 @@ import { clientOf, clientTables, describeClient } from '../../../support/postgre
 import type { Prisma } from '../../../support/prisma/generated/client.ts'
 import { PrismaClient } from '../../../support/prisma/generated/client.ts'
 import { stopAfterwards } from '../../../support/temporary.ts'
-import { rejection, sleep } from '../../../support/until.ts'
+import { rejection, sleep, until } from '../../../support/until.ts'
 
 const open = (connectionString: string, max = 4): PrismaClient =>
   new PrismaClient({ adapter: new PrismaPg({ connectionString, max }) })
@@ -37,7 +37,7 @@ describeClient('Prisma', {
   },
 })
 
-describe('fromPrisma', () => {
+describe('fromPrisma', { timeout: 30_000 }, () => {
   const notes = topic<{ id: string }>('notes')
   const scene = async (max = 4) => {
     const { pool, url } = await temporaryPostgres()
@@ -47,16 +47,27 @@ describe('fromPrisma', () => {
     return { pool, prisma }
   }
 
-  test("a transaction that Prisma has ended because it took too long is the handler's failure", async () => {
+  test("a transaction that Prisma has ended because it took too long is the handler's failure, and its neighbours are applied", async () => {
     const { pool, prisma } = await scene()
     const transactions = fromPrisma(prisma, { timeoutMs: 1_000 })
     const app = stopAfterwards(onefold({ database: postgres(pool, { transactions, migrations: 'apply' }) }))
-    const slow = app.transaction(async ({ tx }) => {
-      await tx.account.create({ data: { id: 'a' } })
-      await sleep(1_500)
+    app.consume(notes, {
+      group: 'g',
+      maxAttempts: 1,
+      async apply({ id }, { tx }) {
+        await tx.account.create({ data: { id } })
+        if (id === 'slow') await sleep(1_200)
+      },
     })
-    expect(await rejection(slow)).toMatchObject({ code: 'TRANSACTION_ENDED' })
-    expect((await pool.query('select id from account')).rows).toEqual([])
+    await app.publishMany(
+      notes,
+      ['a', 'slow', 'b'].map((id) => ({ data: { id } })),
+    )
+    await app.start()
+    await until(async () => (await app.attention.list()).length > 0, 'the slow one waits for a person', 15_000)
+    await app.idle()
+    expect(await app.attention.list()).toMatchObject([{ errorMessage: expect.stringContaining('the transaction ended') }])
+    expect((await pool.query('select id from account order by id')).rows).toEqual([{ id: 'a' }, { id: 'b' }])
   })
 
   test('no connection free within maxWaitMs: nobody is to blame, and it says what to change', async () => {
