@@ -186,7 +186,7 @@ class Run {
   failedAttempts = 0
   attention = 0
   idle = false
-  /** stdout broke for another reason than a reader that left. */
+  /** stdout broke for another reason than a reader that left, or the database has been moved away. */
   failure: unknown
   readonly #closed = new AbortController()
   readonly #topic: string
@@ -230,6 +230,11 @@ class Run {
   }
 
   readonly onEvent = (event: AppEvent): void => {
+    if (event.kind === 'moved') {
+      // There is nothing more to come.
+      this.failure ??= event.error
+      this.#closed.abort()
+    }
     if (event.kind === 'attention') this.attention += 1
     // Failed attempts were told of when they failed.
     if (quiet.has(event.kind) || this.#closed.signal.aborted) return

@@ -87,6 +87,20 @@ describe('onefold move', () => {
     },
   )
 
+  test('a consumer that runs meanwhile ends, and says where its messages are now', slow, async () => {
+    const { place, pool, move } = await shop()
+    const consumer = place.start('consume orders --group other --db shop.db')
+    await consumer.until(() => consumer.stdout.includes('"bad"'), 'it has all messages')
+    expect(await place.json(move)).toMatchObject({ code: 0 })
+    const { code, stderr } = await consumer.ended
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^onefold: .*has been moved to .*schema onefold/),
+    })
+    expect(stderr).toMatch(/code MOVED_TO: nothing was changed/)
+    await pool.end()
+  })
+
   test('--unseal gives it up: the file works again, and nothing is left in the new database', slow, async () => {
     const { place, pool, move } = await shop()
     expect(await place.json(move)).toMatchObject({ code: 0, document: { state: 'copied' } })

@@ -151,6 +151,29 @@ test('whatever another process publishes during the copy is refused, and what wa
   expect(await appliedThere(pool)).toEqual(['f', 'g', 'h', 'i', 'j', ...accepted].toSorted())
 })
 
+test('what is forgotten and only waits to be removed stays behind; texts are moved as the server can keep them', async () => {
+  const file = await usedFile()
+  file.exec(`
+    insert into onefold_generation (generation, window, opened_ms, sealed_ms, dropped) select 77, min(window), 1, 2, 1 from onefold_window;
+    insert into onefold_identity select 77, source, key, body from onefold_identity where generation <> 77;
+    update onefold_attention set error_stack = 'nul ' || char(0), reason = char(0);
+    update onefold_attempt set error_message = char(0) || ' at first';`)
+  const { pool } = await temporaryPostgres()
+  const ends = await endsOf(file.path, pool)
+  const { tables } = await move(ends, few)
+  await activate(ends)
+  ends.close()
+  const known = file.column<number>('select count(*) from onefold_identity where generation <> 77')[0]
+  expect(tables.find(({ table }) => table === 'identity')?.target.rows).toBe(known)
+  expect((await pool.query('select distinct error_stack, reason from onefold.attention')).rows).toEqual([
+    { error_stack: 'nul \uFFFD', reason: '\uFFFD' },
+  ])
+  expect((await pool.query('select distinct error_message as text from onefold.attempt')).rows).toEqual([
+    { text: '\uFFFD at first' },
+  ])
+  expect(await appliedThere(pool)).toEqual(['f', 'g', 'h', 'i', 'j'])
+})
+
 describe('a move is refused', () => {
   test('where the target holds messages, before anything is sealed', async () => {
     const file = await usedFile()

@@ -111,8 +111,9 @@ test('consumers, schedules and the rest of an app stop by themselves and say so 
   expect(file.rows('select name, epoch, owner from onefold_lease order by name')).toEqual(
     epochs.map(({ name, epoch }) => ({ name, epoch: epoch + 1, owner: null })),
   )
-  give('paid')
   await until(() => file.events.some(({ kind }) => kind === 'moved'), 'the app says so')
+  // What is under way comes to its end, and meets the seal as well.
+  give('paid')
   await app.stop()
 
   expect(file.events.filter(({ kind }) => kind === 'moved')).toMatchObject([{ error: { code: 'MOVED_TO' } }])

@@ -190,6 +190,8 @@ export async function moveScene(): Promise<MoveScene> {
       count("select count(*) as n from onefold_call where state = 'intent'") > 0,
     'all that can be applied is, and calls are under way',
   )
+  // Revisions were given numbers, and are gone.
+  reader.exec("update sqlite_sequence set seq = 1000 where name = 'onefold_revision'")
   return { file, outside, bank, published: [...first, ...second], app, events, reader }
 }
 
