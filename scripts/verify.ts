@@ -51,7 +51,8 @@ function verify(): void {
   ]
   const scratch = mkdtempSync(join(tmpdir(), 'onefold-verify-'))
   const counts = join(scratch, 'counts.json')
-  const testRunnerPassed = run('tests', { ONEFOLD_TEST_COUNTS: counts }, 'node_modules/vitest/vitest.mjs', 'run')
+  const everyEngine = { ONEFOLD_TEST_COUNTS: counts, ONEFOLD_ENGINES: 'sqlite,postgres' }
+  const testRunnerPassed = run('tests', everyEngine, 'node_modules/vitest/vitest.mjs', 'run')
   const tests = readCounts(counts)
   rmSync(scratch, { recursive: true })
 

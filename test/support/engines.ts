@@ -11,7 +11,7 @@ import { stopAfterwards, TemporaryFile, temporaryFolder } from './temporary.ts'
 export type { Context, EngineConfig, EngineName, EngineTx } from './engine-access.ts'
 export { handler, openEngine } from './engine-access.ts'
 
-/** The engines that the core's behaviour is tested on: all that there are, unless ONEFOLD_ENGINES names some, as in `sqlite,postgres`. */
+/** The engines that the core's behaviour is tested on: those that ONEFOLD_ENGINES names. `npm run verify` names all. */
 const engines = (process.env.ONEFOLD_ENGINES ?? 'sqlite').split(',') as EngineName[]
 
 export interface Engine {

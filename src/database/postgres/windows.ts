@@ -1,13 +1,13 @@
 import { bodyDigest } from '../../canonical-json.ts'
 import { OnefoldError } from '../../errors.ts'
 import { idKey } from '../../inbox/id-key.ts'
-import { SequenceSet } from '../../inbox/sequence-set.ts'
 import type { Envelope } from '../../message.ts'
+import { hexOf } from './hex.ts'
 import type { StoreContext } from './known.ts'
-import { numberOf, numberOrNull, textOf, textOrUndefined } from './sql.ts'
+import type { Numbered } from './sequences.ts'
+import { claimNumbers } from './sequences.ts'
+import { numberOf, numberOrNull, textOf } from './sql.ts'
 
-/** Body digests kept per numbered source, to tell a reused number from a repeat. */
-const keptBodies = 4_096
 /** A known identity that is forgotten between two statements is asked for again. */
 const mostLooks = 5
 
@@ -89,9 +89,13 @@ export class Windows {
     const statuses: IdentityStatus[] = new Array(envelopes.length)
     const first = new Map<string, IdentityInput>()
     const repeats: IdentityInput[] = []
+    const numbered: Numbered[] = []
     for (let index = 0; index < envelopes.length; index++) {
       const envelope = envelopes[index] as Envelope
-      if (envelope.sequence !== undefined) continue
+      if (envelope.sequence !== undefined) {
+        numbered.push({ index, envelope, sequence: envelope.sequence })
+        continue
+      }
       const key = hexOf(idKey(envelope.id))
       const input = { index, source: envelope.source, key, body: hexOf(bodyDigest(envelope.json)), timeMs: envelope.timeMs }
       const name = `${key} ${envelope.source}`
@@ -103,10 +107,8 @@ export class Windows {
       const name = `${repeat.key} ${repeat.source}`
       statuses[repeat.index] = (known.get(name) ?? first.get(name)?.body) === repeat.body ? 'seen' : 'reused'
     }
-    for (let index = 0; index < envelopes.length; index++) {
-      const envelope = envelopes[index] as Envelope
-      if (envelope.sequence !== undefined) statuses[index] = await this.#claimSequence(dedup, topic, envelope, envelope.sequence)
-    }
+    if (numbered.length > 0)
+      for (const [index, status] of await claimNumbers(this.#context.sql, dedup, topic, numbered)) statuses[index] = status
     return { statuses, forgot }
   }
 
@@ -168,51 +170,4 @@ export class Windows {
       )
     return { known, forgot }
   }
-
-  async #claimSequence(dedup: number, topic: string, { source, json }: Envelope, sequence: bigint): Promise<IdentityStatus> {
-    const { sql } = this.#context
-    await sql.rows(
-      "insert into {s}.sequence (dedup, source, ranges) values ($1::int, $2, '') on conflict do nothing",
-      dedup,
-      source,
-    )
-    // The lock comes first: two that read the same set would each forget what the other adds.
-    const row = await sql.row('select ranges from {s}.sequence where dedup = $1::int and source = $2 for update', dedup, source)
-    const stored = textOrUndefined(row?.ranges)
-    const set = SequenceSet.from(stored === '' ? undefined : stored, { source: `${topic}/${source}` })
-    const body = hexOf(bodyDigest(json))
-    let added: 'new' | 'seen'
-    try {
-      added = set.add(sequence)
-    } catch (error) {
-      // The bound on gaps: refused, never dropped, and only this message.
-      if (error instanceof OnefoldError) return error
-      throw error
-    }
-    if (added === 'seen') {
-      const known = await sql.row(
-        `select encode(body, 'hex') as body from {s}.sequence_body where dedup = $1::int and source = $2 and sequence = $3::bigint`,
-        dedup,
-        source,
-        sequence.toString(),
-      )
-      // Older than the digests kept: the number alone says it was received.
-      return known === undefined || textOf(known.body) === body ? 'seen' : 'reused'
-    }
-    await sql.rows(
-      `with body as (
-         insert into {s}.sequence_body (dedup, source, sequence, body) values ($1::int, $2, $3::bigint, decode($4, 'hex')) on conflict do nothing),
-       old as (
-         delete from {s}.sequence_body where $3::bigint % 64 = 0 and dedup = $1::int and source = $2 and sequence < $3::bigint - ${keptBodies})
-       update {s}.sequence set ranges = $5 where dedup = $1::int and source = $2`,
-      dedup,
-      source,
-      sequence.toString(),
-      body,
-      set.toStored(),
-    )
-    return 'new'
-  }
 }
-
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
