@@ -85,7 +85,6 @@ export function isConflict(error: unknown): boolean {
 /** Somebody else holds a lock for longer than this transaction may wait. */
 export const isLockTimeout = (error: unknown): boolean => sqlState(error) === '55P03'
 
-export const isConstraint = (error: unknown): boolean => sqlState(error)?.startsWith('23') === true
 export const isUndefinedTable = (error: unknown): boolean => sqlState(error) === '42P01' || sqlState(error) === '3F000'
 /** A statement that needs a transaction was executed outside of one. */
 export const isOutsideTransaction = (error: unknown): boolean => sqlState(error) === '25P01'

@@ -1,7 +1,7 @@
 import { isOnefoldError, OnefoldError } from '../../errors.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Execute, PostgresClient, PostgresConnection, SqlRow } from './client.ts'
-import { commitUnknown, explainError, isConnectionLost, isConstraint, isServerTrouble, transactionEnded } from './errors.ts'
+import { commitUnknown, explainError, isConnectionLost, isServerTrouble, sqlState, transactionEnded } from './errors.ts'
 import { textOf, textOrUndefined } from './sql.ts'
 import type { Transactions } from './transactions.ts'
 
@@ -118,7 +118,7 @@ export async function runOwn<R>(
         // Closed below; the server rolls back by itself.
       }
     }
-    if (committing && isConstraint(error)) throw commitRefused(error, where)
+    if (committing && isRefusal(error)) throw commitRefused(error, where)
     throw error instanceof OnefoldError || (!committing && !isServerTrouble(error)) ? error : explainError(error, where)
   } finally {
     connection.release(broken)
@@ -160,7 +160,7 @@ export async function runWith<Tx, R>(
       if (await hasCommitted(options, begun, error)) throw new Committed()
       throw explainError(error, where)
     }
-    if (done && isConstraint(error) && !isOnefoldError(error)) throw commitRefused(error, where)
+    if (done && isRefusal(error)) throw commitRefused(error, where)
     throw done || isServerTrouble(error) ? explainError(error, where) : error
   } finally {
     await nameLifeWhere(options, begun)
@@ -225,10 +225,13 @@ async function hasCommitted(
   throw commitUnknown(lost, where)
 }
 
+/** Said at COMMIT: not only constraints are deferred, but also triggers, which may raise anything. */
+const isRefusal = (error: unknown): boolean => !isOnefoldError(error) && sqlState(error) !== undefined && !isServerTrouble(error)
+
 function commitRefused(error: unknown, where: string): OnefoldError {
   return new OnefoldError(
     'COMMIT_REFUSED',
-    `database ${where}: COMMIT was refused by a deferred constraint (${(error as Error).message}).`,
+    `database ${where}: COMMIT was refused by a deferred constraint or trigger (${(error as Error).message}).`,
     { cause: error, details: { database: where } },
   )
 }
