@@ -25,13 +25,14 @@ const { values } = parseArgs({
 const search = {
   passes: [
     { deviations: 0, maxSchedules: 1, compare: false },
-    { deviations: 1, maxSchedules: 100 },
+    { deviations: 1, maxSchedules: 300 },
   ],
-  budgetMs: 25_000,
+  budgetMs: 120_000,
 }
 
+const generated = generateMutants()
 const chance = seededRandom('mutants', Number(values.seed))
-const mutants = generateMutants()
+const mutants = generated
   .filter(({ file }) => values.file === undefined || file === values.file)
   .map((mutant) => ({ mutant, rank: chance() }))
   .sort((a, b) => a.rank - b.rank)
@@ -39,6 +40,7 @@ const mutants = generateMutants()
   .map(({ mutant }) => mutant)
 
 let noticed = 0
+let schedules = 0
 const unexplained: string[] = []
 const line = (mark: string, seconds: number, where: string, text: string, what: string): void =>
   console.log(`${mark} ${seconds.toFixed(1).padStart(5)} s  ${where.padEnd(46)} ${text.slice(0, 60).padEnd(60)}  ${what}`)
@@ -51,6 +53,7 @@ for (const { rule, file, line: number, text, within, source } of mutants) {
   rmSync(folder, { recursive: true, force: true })
   const seconds = (performance.now() - startedMs) / 1_000
   const where = `${file}:${number}`
+  if (verdict !== 'hangs' && !(verdict instanceof Error)) schedules = Math.max(schedules, verdict.schedules)
   const killed = verdict === 'hangs' || verdict instanceof Error || verdict.found !== undefined
   if (killed) {
     noticed++
@@ -67,7 +70,10 @@ for (const { rule, file, line: number, text, within, source } of mutants) {
   line('!', seconds, where, text, `survives ${verdict.schedules} schedules: ${why ?? 'and nobody has said why'}`)
   if (why === undefined) unexplained.push(`${where}  ${text}  (${rule})`)
 }
-console.log(`\n${noticed} of ${mutants.length} noticed.`)
+const survivors = mutants.length - noticed
+console.log(
+  `\n${generated.length} generated, ${mutants.length} looked at: ${noticed} noticed within ${schedules} schedules, ${survivors} survive, ${unexplained.length} of them without a reason.`,
+)
 if (unexplained.length > 0) {
   console.log(`Survive, and nobody has said why:\n${unexplained.map((one) => `  ${one}`).join('\n')}`)
   process.exitCode = 1

@@ -11,6 +11,8 @@ const applied = `select s.topic, s.grp, sum(c.applied) as applied from ${prefix}
 const attempts = `select parked, count(*) as kept, min(turn) as first, max(turn) as last from ${prefix}attempt group by parked`
 const orphans = `select count(*) as attempts from ${prefix}attempt a where not exists (select 1 from ${prefix}parked p where p.parked = a.parked)
   and not exists (select 1 from ${prefix}attention t where t.parked = a.parked)`
+const short = `select ${name} as grp, p.id, p.attempts, (select count(*) from ${prefix}attempt a where a.parked = p.parked) as kept
+  from ${prefix}parked p join ${prefix}subscription s using (subscription)`
 
 /** What people and tools read: counters, attempt lists and start marks, at the quiet end. In sentences. */
 export function bookkeeping(sqlite: SqliteWorld, history: readonly Operation[], effectivelyOnce: ReadonlySet<string>): string[] {
@@ -34,6 +36,10 @@ export function bookkeeping(sqlite: SqliteWorld, history: readonly Operation[], 
     if (last - first + 1 !== kept || kept > keptAttempts || (first !== 1 && kept !== keptAttempts))
       found.push(`Of the failed attempts of message ${parked}, ${kept} are kept, from ${first} to ${last}.`)
   }
+  // What is refused at COMMIT counts as several attempts, and is one.
+  for (const one of connection.prepare(short).all<{ grp: string; id: string; attempts: number; kept: number }>())
+    if (effectivelyOnce.has(one.grp) && one.kept === 0 && one.attempts > 0)
+      found.push(`${one.grp} has attempted ${one.id} ${one.attempts} times, and none of these attempts is kept.`)
   const lost = connection.prepare(orphans).get<{ attempts: number }>()?.attempts ?? 0
   if (lost > 0) found.push(`${lost} failed attempts are kept of messages that nobody has any more.`)
   return found
