@@ -5,9 +5,9 @@
  *
  * The workers build theirs from the same topology, each with the folder and the promise it was told.
  */
-import { consume, openApp } from './topology.ts'
+import { openApp } from './topology.ts'
 
-const { app } = openApp({ topology: 'in-database', dir: '.', seed: 1 })
-consume(app, 'effectively-once', { handled() {}, reached() {} })
+const { app, consume } = openApp({ topology: 'in-database', place: { engine: 'sqlite', dir: '.' }, seed: 1 })
+consume('effectively-once', { handled() {}, reached() {} })
 
 export default app

@@ -6,6 +6,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { isClean } from './audit.ts'
+import type { Databases } from './database.ts'
+import { openDatabases } from './database.ts'
 import type { DemoOptions } from './options.ts'
 import { parseOptions, UsageError, usage } from './options.ts'
 import type { Audit, RunResult } from './run.ts'
@@ -15,12 +17,15 @@ import { introduction, LiveTable, promiseOf, report } from './screen.ts'
 const options = optionsOrExit()
 const dir = options.dir === undefined ? mkdtempSync(join(tmpdir(), 'onefold-demo-')) : resolve(options.dir)
 let running: Run | undefined
+let databases: Databases | undefined
+let interrupted = false
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
+  process.once(signal, async () => {
+    interrupted = true
     process.stderr.write('\nstopped; ending the worker processes\n')
     running?.destroy()
-    removeFiles()
+    await cleanUp()
     process.exit(signal === 'SIGINT' ? 130 : 143)
   })
 }
@@ -31,22 +36,25 @@ async function demo(): Promise<number> {
   if (!options.json) process.stdout.write(`${introduction(options)}\n`)
   const results: RunResult[] = []
   try {
+    databases = await openDatabases(options.database, dir, options)
     for (const topology of options.topologies) {
       const folder = join(dir, topology)
       mkdirSync(folder, { recursive: true })
-      const run = new Run(topology, options, folder)
+      const run = new Run(topology, options, databases.place(folder), folder)
       running = run
       using _ = options.json && !process.stderr.isTTY ? undefined : new LiveTable(process.stderr, () => run.progress())
       results.push(await run.toItsEnd())
     }
   } catch (error) {
+    // The database is being taken away, and then the process ends.
+    if (interrupted) return await new Promise(() => {})
     running?.destroy()
     const why = error instanceof DemoFailure ? error.message : error instanceof Error ? error.stack : String(error)
     process.stderr.write(`\nThe demo could not be brought to its end: ${why}\n`)
     if (options.json) process.stdout.write(`${JSON.stringify({ ok: false, error: why })}\n`)
     return 1
   } finally {
-    removeFiles()
+    await cleanUp()
   }
   process.stdout.write(options.json ? `${JSON.stringify(document(options, results), null, 2)}\n` : report(options, results))
   if (options.dir !== undefined && !options.json) process.stdout.write(`The files are kept in ${dir}\n`)
@@ -60,6 +68,8 @@ function document(of: DemoOptions, results: readonly RunResult[]) {
   const fields = Object.keys(results[0]?.audit ?? {}) as (keyof Audit)[]
   return {
     ok: results.every(({ audit }) => isClean(audit)),
+    // Without the user and the password.
+    database: of.database.includes('://') ? 'postgres' : of.database,
     semantics: of.semantics,
     promise: promiseOf(of.semantics),
     workers: of.workers,
@@ -73,7 +83,10 @@ function document(of: DemoOptions, results: readonly RunResult[]) {
   }
 }
 
-function removeFiles(): void {
+async function cleanUp(): Promise<void> {
+  const open = databases
+  databases = undefined
+  await open?.close().catch((error: Error) => process.stderr.write(`${error.message}\n`))
   if (options.dir === undefined) rmSync(dir, { recursive: true, force: true })
 }
 

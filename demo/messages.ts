@@ -3,6 +3,8 @@ import type { TopologyOptions } from './topology.ts'
 
 /** What the parent tells its children as the command line, and what they tell each other while they run. */
 export interface WorkerConfig extends TopologyOptions {
+  /** For files of its own. */
+  readonly dir: string
   readonly semantics: Semantics
   readonly stateFile: string
 }

@@ -3,6 +3,9 @@ import type { Semantics } from '../src/consume/consume-options.ts'
 
 export type TopologyName = 'in-database' | 'test-broker'
 
+/** postgres: a server of the demo's own. Anything else is the URL of one that is there. */
+export type DemoDatabase = 'sqlite' | 'postgres' | `postgres${string}://${string}`
+
 export interface DemoOptions {
   /** Per topology. */
   readonly messages: number
@@ -12,6 +15,7 @@ export interface DemoOptions {
   readonly seed: number
   readonly semantics: Semantics
   readonly topologies: readonly TopologyName[]
+  readonly database: DemoDatabase
   readonly json: boolean
   readonly dir: string | undefined
 }
@@ -27,7 +31,9 @@ export const usage = `npm run demo -- [options]
   --seed N             the same seed makes the same messages and the same plan of kills (default: from the clock)
   --semantics S        effectively-once (default), at-least-once or at-most-once
   --topology T         in-database, test-broker or both (default)
-  --dir DIR            keep the database files in DIR (default: a temporary folder, removed at the end)
+  --database D         sqlite (default); postgres, for a server of the demo's own; or postgres://user@host/database, where it makes
+                       schemas named onefold_demo_… and drops them at the end
+  --dir DIR            keep the database files in DIR, or the schemas (default: a temporary folder, all removed at the end)
   --json               one JSON document on stdout, nothing else there
   --help
 
@@ -53,6 +59,7 @@ export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
     semantics: oneOf('semantics', values.semantics ?? 'effectively-once', semanticsNames),
     topologies:
       (values.topology ?? 'both') === 'both' ? topologyNames : [oneOf('topology', values.topology ?? '', topologyNames, 'both')],
+    database: database(values.database ?? 'sqlite'),
     json: values.json === true,
     dir: values.dir,
   }
@@ -74,6 +81,7 @@ function parse(args: readonly string[]) {
         seed: text,
         semantics: text,
         topology: text,
+        database: text,
         dir: text,
         json: flag,
         help: flag,
@@ -98,6 +106,12 @@ function number(
     throw new UsageError(`--${name} is '${text}'; it must be ${zero}${kind} from ${bounds.min} to ${bounds.max}.`)
   }
   return value
+}
+
+function database(text: string): DemoDatabase {
+  const isUrl = /^postgres(ql)?:\/\/./.test(text) && URL.canParse(text)
+  if (text === 'sqlite' || text === 'postgres' || isUrl) return text as DemoDatabase
+  throw new UsageError(`--database is '${text}'; it must be sqlite, postgres, or postgres://user@host/database.`)
 }
 
 function oneOf<Name extends string>(option: string, value: string, names: readonly Name[], ...more: string[]): Name {

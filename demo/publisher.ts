@@ -21,7 +21,7 @@ process.on('message', ({ upTo }: ToPublisher) => {
 process.on('SIGINT', () => {})
 process.on('disconnect', () => process.exit(3))
 
-const { app } = openApp(config)
+const { app, close } = openApp(config)
 const plan = planWebhooks(config.messages, config.seed)
 const random = seededRandom(config.seed, 'repeats')
 const later: PlannedWebhook[] = []
@@ -46,6 +46,7 @@ for (let from = 0; from < plan.length || later.length > 0; from += chunkSize) {
   tell({ kind: 'published', upTo: Math.min(from + chunkSize, plan.length), duplicates })
 }
 await app.stop()
+await close()
 tell({ kind: 'done' })
 process.disconnect?.()
 

@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { seededRandom } from '../src/testing/index.ts'
 import type { Findings } from './audit.ts'
+import type { Place } from './database.ts'
 import type { WorkerView } from './fleet.ts'
 import { Fleet } from './fleet.ts'
 import type { DemoOptions, TopologyName } from './options.ts'
+import { openPostgresTables } from './postgres-tables.ts'
 import { Sender } from './sender.ts'
-import { createTables, Tables } from './tables.ts'
+import type { Tables } from './tables.ts'
+import { openSqliteTables } from './tables.ts'
 import { appFile, openApp } from './topology.ts'
 import { planWebhooks } from './webhooks.ts'
 import type { KillPlace } from './worker-state.ts'
@@ -78,23 +81,25 @@ const selfKills: Readonly<Record<'inside-transaction' | 'after-commit', readonly
 export class Run {
   readonly #options: DemoOptions
   readonly #topology: TopologyName
-  readonly #dir: string
+  readonly #place: Place
   readonly #fleet: Fleet
   readonly #sender: Sender
   readonly #random: () => number
   readonly #targetKills: number
   #startedAt = 0
   #phase: Progress['phase'] = 'storm'
-  #tables: Tables | undefined
+  /** As last read. */
+  #rows = { events: 0, summaries: 0 }
 
-  constructor(topology: TopologyName, options: DemoOptions, dir: string) {
+  /** `dir`: for files of its processes. */
+  constructor(topology: TopologyName, options: DemoOptions, place: Place, dir: string) {
     this.#options = options
     this.#topology = topology
-    this.#dir = dir
+    this.#place = place
     this.#random = seededRandom(options.seed, topology, 'kills')
     this.#targetKills = options.killEveryMs === 0 ? 0 : Math.max(4, Math.min(24, Math.round(options.messages / 400)))
-    const shared = { topology, dir, seed: options.seed }
-    this.#fleet = new Fleet({ ...shared, semantics: options.semantics }, options.workers)
+    const shared = { topology, place, seed: options.seed }
+    this.#fleet = new Fleet({ ...shared, dir, semantics: options.semantics }, options.workers)
     this.#sender = new Sender(
       { ...shared, messages: options.messages, duplicates: options.duplicates },
       options.killEveryMs === 0 ? [] : [0.3 * options.messages, 0.65 * options.messages],
@@ -102,9 +107,17 @@ export class Run {
   }
 
   async toItsEnd(): Promise<RunResult> {
-    createTables(appFile(this.#dir), planWebhooks(this.#options.messages, this.#options.seed))
-    using tables = new Tables(appFile(this.#dir))
-    this.#tables = tables
+    const sent = planWebhooks(this.#options.messages, this.#options.seed)
+    const place = this.#place
+    const tables = place.engine === 'sqlite' ? openSqliteTables(appFile(place.dir), sent) : await openPostgresTables(place, sent)
+    try {
+      return await this.#runOn(tables)
+    } finally {
+      await tables.close()
+    }
+  }
+
+  async #runOn(tables: Tables): Promise<RunResult> {
     this.#startedAt = performance.now()
     this.#fleet.start()
     this.#sender.start()
@@ -115,7 +128,7 @@ export class Run {
     await this.#fleet.stop(limits.stopMs)
     this.#failOnAccident()
     this.#phase = 'audit'
-    return this.#result(tables, seconds, suppressed)
+    return this.#result(await tables.audit(), await tables.counts(), seconds, suppressed)
   }
 
   /** Ends all processes at once. */
@@ -132,7 +145,7 @@ export class Run {
       messages: this.#options.messages,
       publishedUpTo: this.#sender.upTo,
       duplicatesPublished: this.#sender.duplicates,
-      ...(this.#tables?.counts() ?? { events: 0, summaries: 0 }),
+      ...this.#rows,
       ...this.#killCounts(),
       workers: this.#fleet.views(),
     }
@@ -148,10 +161,15 @@ export class Run {
       while (this.#seconds() * 1_000 < limits.stormMs) {
         await sleep(50)
         this.#failOnAccident()
-        const counts = tables.counts()
+        const counts = await tables.counts()
+        this.#rows = counts
         if (counts.events !== last.events || counts.summaries !== last.summaries) movedAt = performance.now()
         last = counts
-        if (this.#sender.done && (tables.complete(this.#options.messages) || performance.now() - movedAt > limits.stallMs)) return
+        if (
+          this.#sender.done &&
+          ((await tables.complete(this.#options.messages)) || performance.now() - movedAt > limits.stallMs)
+        )
+          return
       }
       throw new DemoFailure(
         `after ${limits.stormMs / 60_000} minutes the messages were still not applied: ${describe(this.progress())}`,
@@ -203,7 +221,7 @@ export class Run {
 
   /** No more kills: waits until nothing is left to do, by what the workers and the app's status say. Answers the repeats suppressed. */
   async #calm(tables: Tables): Promise<number> {
-    const { app } = openApp({ topology: this.#topology, dir: this.#dir, seed: this.#options.seed })
+    const { app, close } = openApp({ topology: this.#topology, place: this.#place, seed: this.#options.seed })
     try {
       const deadline = performance.now() + limits.calmMs
       let open = ''
@@ -218,7 +236,7 @@ export class Run {
           open += `; group ${group.group}: lag ${group.lag}, parked ${group.parked}, waiting for a person ${group.attention}`
         }
         if (status.outbox.unsent > 0) open += `; outbox: ${status.outbox.unsent} unsent`
-        const now = JSON.stringify(tables.counts())
+        const now = JSON.stringify(await tables.counts())
         if (open === '' && now === before) return status.groups.reduce((sum, { suppressed }) => sum + suppressed, 0)
         before = now
         await sleep(100)
@@ -228,14 +246,18 @@ export class Run {
       )
     } finally {
       await app.stop()
+      await close()
     }
   }
 
-  #result(tables: Tables, seconds: number, suppressed: number): RunResult {
-    const { examples, ...findings } = tables.audit()
+  #result(
+    { examples, ...findings }: Findings,
+    { events, summaries }: Pick<Progress, 'events' | 'summaries'>,
+    seconds: number,
+    suppressed: number,
+  ): RunResult {
     const { messages } = this.#options
     const deliveries = this.#fleet.handled + suppressed
-    const { events, summaries } = tables.counts()
     const killPoints: Record<string, number> = {}
     for (const { point } of this.#fleet.kills) killPoints[point] = (killPoints[point] ?? 0) + 1
     return {

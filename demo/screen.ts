@@ -11,7 +11,7 @@ const promises: Readonly<Record<DemoOptions['semantics'], string>> = {
 }
 
 const topologies: Readonly<Record<TopologyName, string>> = {
-  'in-database': 'one SQLite file is both database and broker',
+  'in-database': 'one {database} is both database and broker',
   'test-broker': 'messages travel by a broker that duplicates, reorders across keys, hands over again what was acknowledged',
 }
 
@@ -33,7 +33,7 @@ Onefold demo
   ${workers} worker ${workers === 1 ? 'process applies' : 'processes apply'} each: one row, a running total per repository, and one published summary,
   which a second group writes down in its turn.
   ${kills}
-  ${options.topologies.map((name, index) => `${index === 0 ? 'Runs:' : '     '} ${name}: ${topologies[name]}`).join('\n  ')}
+  ${options.topologies.map((name, index) => `${index === 0 ? 'Runs:' : '     '} ${name}: ${topologies[name].replace('{database}', options.database === 'sqlite' ? 'SQLite file' : 'PostgreSQL database')}`).join('\n  ')}
 
   Promise of '${semantics}': ${promises[semantics]}
   (--seed ${seed} sends the same messages and plans the same kills)

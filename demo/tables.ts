@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import type { SqliteTx } from '../src/database/sqlite/index.ts'
 import type { Applied, Findings, Sent, Total } from './audit.ts'
 import { addFindings, auditEffects } from './audit.ts'
 import type { Webhook } from './webhooks.ts'
@@ -28,14 +29,26 @@ export interface Summary {
   readonly count: number
 }
 
-/** The part of a transaction that the effects use. */
-export interface Sql {
-  run(sql: string, ...parameters: (string | number)[]): unknown
-  get<Row>(sql: string, ...parameters: (string | number)[]): Row | undefined
+/** What handlers do, in a transaction of the engine. */
+export interface Effects<Tx> {
+  applyWebhook(tx: Tx, webhook: Webhook): Summary | Promise<Summary>
+  applySummary(tx: Tx, summary: Summary): void | Promise<void>
 }
 
+/** The demo's own tables, read while the run goes on, and judged at the end. */
+export interface Tables {
+  /** Rows written so far, repeats included. */
+  counts(): Promise<{ readonly events: number; readonly summaries: number }>
+  /** True when every message sent has at least one row in both places. */
+  complete(messages: number): Promise<boolean>
+  audit(): Promise<Findings>
+  close(): Promise<void>
+}
+
+export const sqliteEffects: Effects<SqliteTx> = { applyWebhook, applySummary }
+
 /** The effect of one webhook: a row, the running total (read, add, write), and what to tell the second group. */
-export function applyWebhook(tx: Sql, webhook: Webhook): Summary {
+function applyWebhook(tx: SqliteTx, webhook: Webhook): Summary {
   const { delivery, event, repository, n, amount } = webhook
   tx.run(
     `insert into repository (name, count, amount) values (?, 1, ?)
@@ -58,7 +71,7 @@ export function applyWebhook(tx: Sql, webhook: Webhook): Summary {
 }
 
 /** The second group's effect: that every webhook caused one summary, and it arrived. */
-export function applySummary(tx: Sql, summary: Summary): void {
+function applySummary(tx: SqliteTx, summary: Summary): void {
   const { delivery, repository, n, amount, count } = summary
   tx.run(
     `insert into board (repository, count, amount) values (?, 1, ?)
@@ -78,7 +91,35 @@ export function applySummary(tx: Sql, summary: Summary): void {
 }
 
 /** Makes the file, and writes down first of all what is going to be sent. */
-export function createTables(file: string, sent: readonly Sent[]): void {
+export function openSqliteTables(file: string, sent: readonly Sent[]): Tables {
+  createTables(file, sent)
+  const database = new DatabaseSync(file, { timeout: 5_000 })
+  database.exec('pragma query_only = 1')
+  const all = <Row>(sql: string): Row[] => database.prepare(sql).all() as Row[]
+  const last = (table: string): number => all<{ last: number | null }>(`select max(position) as last from ${table}`)[0]?.last ?? 0
+  const distinct = (table: string): number =>
+    all<{ count: number }>(`select count(distinct delivery) as count from ${table}`)[0]?.count ?? 0
+  return {
+    counts: async () => ({ events: last('event'), summaries: last('summary') }),
+    complete: async (messages) =>
+      ['event', 'summary'].every((table) => last(table) >= messages) &&
+      ['event', 'summary'].every((table) => distinct(table) >= messages),
+    async audit() {
+      const applied = (table: string): Applied[] =>
+        all(`select delivery, repository, n, amount, count_after as countAfter from ${table} order by position`)
+      return auditRows({
+        sent: all('select delivery, repository, n, amount from sent order by position'),
+        events: applied('event'),
+        repositories: all('select name as repository, count, amount from repository'),
+        summaries: applied('summary'),
+        board: all('select repository, count, amount from board'),
+      })
+    },
+    close: async () => database.close(),
+  }
+}
+
+function createTables(file: string, sent: readonly Sent[]): void {
   if (existsSync(file)) throw new Error(`${file} exists already; the demo needs a fresh folder`)
   using database = new DatabaseSync(file)
   database.exec(`pragma journal_mode = wal; begin; ${schema}`)
@@ -87,48 +128,14 @@ export function createTables(file: string, sent: readonly Sent[]): void {
   database.exec('commit')
 }
 
-/** Reads the demo's own tables while the run goes on, and judges them at the end. */
-export class Tables implements Disposable {
-  readonly #database: DatabaseSync
+interface Rows {
+  readonly sent: readonly Sent[]
+  readonly events: readonly Applied[]
+  readonly repositories: readonly Total[]
+  readonly summaries: readonly Applied[]
+  readonly board: readonly Total[]
+}
 
-  constructor(file: string) {
-    this.#database = new DatabaseSync(file, { timeout: 5_000 })
-    this.#database.exec('pragma query_only = 1')
-  }
-
-  /** Rows written so far, repeats included. */
-  counts(): { readonly events: number; readonly summaries: number } {
-    const last = (table: string): number => {
-      const row = this.#database.prepare(`select max(position) as last from ${table}`).get() as
-        | { last: number | null }
-        | undefined
-      return row?.last ?? 0
-    }
-    return { events: last('event'), summaries: last('summary') }
-  }
-
-  /** True when every message sent has at least one row in both places. */
-  complete(messages: number): boolean {
-    const distinct = (table: string): number => {
-      const row = this.#database.prepare(`select count(distinct delivery) as count from ${table}`).get() as { count: number }
-      return row.count
-    }
-    const { events, summaries } = this.counts()
-    return events >= messages && summaries >= messages && distinct('event') >= messages && distinct('summary') >= messages
-  }
-
-  audit(): Findings {
-    const all = <Row>(sql: string): Row[] => this.#database.prepare(sql).all() as Row[]
-    const sent = all<Sent>('select delivery, repository, n, amount from sent order by position')
-    const applied = (table: string): Applied[] =>
-      all(`select delivery, repository, n, amount, count_after as countAfter from ${table} order by position`)
-    return addFindings([
-      auditEffects('events', sent, applied('event'), all<Total>('select name as repository, count, amount from repository')),
-      auditEffects('summaries', sent, applied('summary'), all<Total>('select repository, count, amount from board')),
-    ])
-  }
-
-  [Symbol.dispose](): void {
-    this.#database.close()
-  }
+export function auditRows({ sent, events, repositories, summaries, board }: Rows): Findings {
+  return addFindings([auditEffects('events', sent, events, repositories), auditEffects('summaries', sent, summaries, board)])
 }

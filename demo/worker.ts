@@ -1,13 +1,13 @@
 /** One consumer process of the demo. It is going to be killed. */
 import { nodeRuntime } from '../src/runtime/node-runtime.ts'
 import type { FromWorker, ToWorker, WorkerConfig } from './messages.ts'
-import { consume, openApp } from './topology.ts'
+import { openApp } from './topology.ts'
 import { WorkerState } from './worker-state.ts'
 
 const config = JSON.parse(process.argv[2] ?? '') as WorkerConfig
 const state = new WorkerState(config.stateFile)
 
-const { app, broker } = openApp(config, {
+const { app, broker, consume } = openApp(config, {
   ...nodeRuntime(),
   reached(point) {
     if (broker !== undefined) {
@@ -17,7 +17,7 @@ const { app, broker } = openApp(config, {
     state.reached(point)
   },
 })
-consume(app, config.semantics, state)
+consume(config.semantics, state)
 
 const started = app.start()
 const tell = (message: FromWorker): void => void process.send?.(message)

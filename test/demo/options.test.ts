@@ -9,7 +9,13 @@ describe('options of the demo', () => {
     const options = parse()
     expect(options.messages * options.topologies.length).toBeGreaterThanOrEqual(20_000)
     expect(options.workers).toBeGreaterThanOrEqual(3)
-    expect(options).toMatchObject({ duplicates: 0.3, semantics: 'effectively-once', json: false, dir: undefined })
+    expect(options).toMatchObject({
+      duplicates: 0.3,
+      semantics: 'effectively-once',
+      database: 'sqlite',
+      json: false,
+      dir: undefined,
+    })
   })
 
   test('everything can be chosen', () => {
@@ -27,6 +33,8 @@ describe('options of the demo', () => {
         '--json',
         '--topology',
         'test-broker',
+        '--database',
+        'postgres://me@db.example/shop',
       ),
     ).toMatchObject({
       messages: 1500,
@@ -36,6 +44,7 @@ describe('options of the demo', () => {
       seed: 7,
       json: true,
       topologies: ['test-broker'],
+      database: 'postgres://me@db.example/shop',
     })
     expect(parseOptions(['--help'])).toBe('help')
   })
@@ -49,6 +58,8 @@ describe('options of the demo', () => {
     [['--duplicates', ''], '--duplicates'],
     [['--semantics', 'exactly-once'], 'one of effectively-once, at-least-once, at-most-once'],
     [['--topology', 'kafka'], 'one of in-database, test-broker, both'],
+    [['--database', 'mysql'], "--database is 'mysql'; it must be sqlite, postgres, or postgres://"],
+    [['--database', 'postgres://'], '--database'],
     [['--mesages', '5'], '--mesages'],
     [['extra'], 'extra'],
   ])('%j is refused by name', (args, message) => {
