@@ -171,11 +171,15 @@ export async function runWith<Tx, R>(
   return result
 }
 
-/** What the library says is believed where the server cannot be asked. */
-async function wasRolledBack({ client }: RunOptions, { xid }: TransactionMark): Promise<boolean> {
+/** What the library says is believed where the server cannot be asked, or is not the one it was: the number may be another's. */
+async function wasRolledBack({ client, schema }: RunOptions, begun: TransactionMark): Promise<boolean> {
   try {
-    const [row] = await client.execute('select pg_xact_status($1::text::xid8) as status', [xid])
-    return row?.status === 'aborted'
+    const [row] = await client.execute(
+      `select pg_xact_status($1::text::xid8) as status, ${timeline}, (select life from ${schema}.server_life) as life`,
+      [begun.xid],
+    )
+    const same = textOf(row?.timeline) === begun.timeline && begun.life !== undefined && lifeOf(row) === begun.life
+    return same && row?.status === 'aborted'
   } catch {
     return false
   }
