@@ -96,6 +96,8 @@ describe('a move that is interrupted goes on when it is begun again', () => {
     async (executed) => {
       const file = await usedFile()
       const { pool } = await temporaryPostgres()
+      // Each of the pool's users listens to its errors.
+      pool.setMaxListeners(0)
       let failed = 0
       const untilDone = async (work: typeof move | typeof activate, step: number): Promise<number> => {
         for (let at = 1; ; at += step) {

@@ -88,14 +88,14 @@ test("a publish in the user's own transaction is refused, on a handle that was o
 test('consumers, schedules and the rest of an app stop by themselves and say so once; stop() has nothing to complain of', async () => {
   const file = new TemporaryFile()
   const app = file.app({ leaseMs: 400 })
-  const { promise: requested, resolve: request } = Promise.withResolvers<void>()
+  let requests = 0
   const { promise: answer, resolve: give } = Promise.withResolvers<string>()
   app.consume(notes, 'g', ({ id }, { tx }) => tx.run('insert into effect values (?, 1)', id))
   app.consume(notes, {
     group: 'calls',
     calls: {
       bank: call(() => {
-        request()
+        requests++
         return answer
       }),
     },
@@ -104,22 +104,22 @@ test('consumers, schedules and the rest of an app stop by themselves and say so 
   app.schedule(notes, { name: 'tick', cron: '* * * * *', data: { id: 'tick' } })
   await app.start()
   await app.publish(notes, { id: 'a' })
-  await requested
-  await until(() => file.effects().length === 1, 'the first group has applied it')
+  await app.publish(notes, { id: 'b' })
+  await until(() => requests === 2 && file.effects().length === 2, 'the first group has applied both, and both calls are made')
   const epochs = file.rows<{ name: string; epoch: number }>('select name, epoch from onefold_lease order by name')
   const source = await seal(file)
   expect(file.rows('select name, epoch, owner from onefold_lease order by name')).toEqual(
     epochs.map(({ name, epoch }) => ({ name, epoch: epoch + 1, owner: null })),
   )
   await until(() => file.events.some(({ kind }) => kind === 'moved'), 'the app says so')
-  // What is under way comes to its end, and meets the seal as well.
+  // What else is under way comes to its end, and meets the seal as well.
   give('paid')
   await app.stop()
 
   expect(file.events.filter(({ kind }) => kind === 'moved')).toMatchObject([{ error: { code: 'MOVED_TO' } }])
   expect(file.events.filter(({ kind }) => kind === 'database-error')).toEqual([])
-  expect(file.effects()).toEqual(['a'])
-  expect(file.rows('select state, result from onefold_call')).toEqual([{ state: 'intent', result: null }])
+  expect(file.effects()).toEqual(['a', 'b'])
+  expect(file.column('select state from onefold_call')).toEqual(['intent', 'intent'])
   source.close()
 })
 
