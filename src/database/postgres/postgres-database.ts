@@ -109,7 +109,7 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
       changes,
       reader,
       stores,
-      running: { client, runtime, idleInTransactionMs, where, schema },
+      running: { client, runtime, idleInTransactionMs, where, schema, incarnation },
       slots: new Slots(Math.max(1, client.maxConnections - (client.maxConnections > 2 ? leftFree : 0))),
       joining: new Joining({ incarnation, where, schema, joinable: this.#options.joinable }),
       housekeeping: new Housekeeping({

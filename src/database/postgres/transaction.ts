@@ -1,7 +1,15 @@
 import { isOnefoldError, OnefoldError } from '../../errors.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Execute, PostgresClient, PostgresConnection, SqlRow } from './client.ts'
-import { commitUnknown, explainError, isConnectionLost, isServerTrouble, sqlState, transactionEnded } from './errors.ts'
+import {
+  commitUnknown,
+  explainError,
+  isConnectionLost,
+  isServerTrouble,
+  isUndefinedTable,
+  sqlState,
+  transactionEnded,
+} from './errors.ts'
 import { textOf, textOrUndefined } from './sql.ts'
 import type { Transactions } from './transactions.ts'
 
@@ -53,6 +61,8 @@ export interface RunOptions {
   readonly where: string
   /** Quoted. */
   readonly schema: string
+  /** Of the tables there. */
+  readonly incarnation: string
   /** No statement waits longer for a lock. */
   readonly lockTimeoutMs?: number
 }
@@ -144,9 +154,13 @@ export async function runWith<Tx, R>(
       const execute = transactions.execute(tx)
       const [row] = await execute(
         `select set_config('idle_in_transaction_session_timeout', $1, true),
-           set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true), current_setting('transaction_isolation') as isolation, ${mark(options.schema)}`,
+           set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true), current_setting('transaction_isolation') as isolation,
+           (select value from ${options.schema}.meta where name = 'incarnation') as incarnation, ${mark(options.schema)}`,
         [String(idleInTransactionMs), options.lockTimeoutMs === undefined ? null : String(options.lockTimeoutMs)],
-      )
+      ).catch((error) => {
+        throw isUndefinedTable(error) ? otherDatabase(transactions.library, where) : error
+      })
+      if (row?.incarnation !== options.incarnation) throw otherDatabase(transactions.library, where)
       if (textOf(row?.isolation) !== 'read committed') throw wrongIsolation(transactions.library, textOf(row?.isolation), where)
       begun = markOf(row)
       const worked = await work({ execute, tx, connection: undefined, removals: textOrUndefined(row?.removals) })
@@ -245,5 +259,13 @@ function wrongIsolation(library: string, isolation: string, where: string): Onef
     'DATABASE_UNSUITABLE',
     `database ${where}: ${library} began the transaction at ${isolation}; Onefold's need READ COMMITTED. Remove default_transaction_isolation, or the option that sets it.`,
     { details: { database: where, isolation } },
+  )
+}
+
+function otherDatabase(library: string, where: string): OnefoldError {
+  return new OnefoldError(
+    'DATABASE_UNSUITABLE',
+    `${library} is connected to another database than ${where}, the pool given to postgres(): a message and its effect cannot commit together. Give both the same.`,
+    { details: { database: where, library } },
   )
 }
