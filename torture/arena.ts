@@ -44,6 +44,7 @@ export class Arena implements Processes {
   #dark: Promise<void> | undefined
   #lateMs = 0
   #hurried = false
+  #leaseMs = leaseMs
   #over = false
   #lanes: Promise<void>[] = []
 
@@ -67,7 +68,7 @@ export class Arena implements Processes {
           publications: this.publications,
           config: (start, publish) => ({
             ...this.#setting,
-            database: this.store.forSlot(number),
+            database: this.store.forWorkers,
             seed: options.seed * 10_000 + 1_000 * number + start,
             publish,
             providerUrl: provider?.url,
@@ -94,7 +95,7 @@ export class Arena implements Processes {
 
   get #setting(): Pick<WorkerConfig, 'topology' | 'seed' | 'leaseMs'> {
     const { topology, seed } = this.#options
-    return { topology, seed, leaseMs }
+    return { topology, seed, leaseMs: this.#leaseMs }
   }
 
   get starts(): number {
@@ -125,10 +126,11 @@ export class Arena implements Processes {
    */
   async calm(): Promise<void> {
     this.publications.close()
-    if (this.#kinds.includes('clock-jump')) {
-      this.#lateMs = longestJumpMs + 3_600_000
-      await this.restart()
-    }
+    const jumped = this.#kinds.includes('clock-jump')
+    const { calmLeaseMs } = this.#options.engine
+    if (jumped) this.#lateMs = longestJumpMs + 3_600_000
+    this.#leaseMs = calmLeaseMs ?? leaseMs
+    if (jumped || calmLeaseMs !== undefined) await this.restart()
     this.#hurried = true
     for (const slot of this.#slots) slot.tell({ hurry: true })
   }

@@ -13,6 +13,8 @@ export interface Engine {
   readonly name: EngineName
   /** Codes with which `start()` may be refused, or stopping fail, while a fault is on. */
   readonly refusals: readonly string[]
+  /** Of the processes that bring all to its end, where it is another than that of those under torture. */
+  readonly calmLeaseMs: number | undefined
   /** How long a process is frozen: outside a transaction, and inside one. At least, and at most, in ms. */
   readonly freezeMs: (leaseMs: number) => Readonly<Record<'freeze' | 'freeze-in-transaction', readonly [number, number]>>
   /** What cannot be done on this machine, and why. */
@@ -33,8 +35,8 @@ export interface ArenaPlan {
 
 /** The database of one arena, with the user's tables in it, and a second one behind a broker where the topology has one. */
 export interface Store {
-  /** For the workers of a slot, which may reach it by a way on which connections break. */
-  forSlot(slot: number): WorkerDatabase
+  /** For the workers, which may reach it by a way on which connections break. */
+  readonly forWorkers: WorkerDatabase
   /** For the judge. */
   readonly direct: WorkerDatabase
   /** What can be done to it as a whole. */

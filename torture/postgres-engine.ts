@@ -44,6 +44,8 @@ export class PostgresEngine implements Engine {
   readonly name = 'postgres'
   /** While the server is away, or the connection is cut. */
   readonly refusals: readonly string[] = ['COMMIT_UNKNOWN', 'DATABASE_BUSY', 'DATABASE_IO'] satisfies ErrorCode[]
+  /** A step takes several round trips: on a busy machine many short leases would be lost again and again, and little be done. */
+  readonly calmLeaseMs = 10_000
   readonly #options: PostgresEngineOptions
 
   constructor(options: PostgresEngineOptions) {
@@ -79,6 +81,7 @@ type PostgresPlace = WorkerDatabase & { readonly engine: 'postgres' }
 
 class PostgresStore implements Store {
   readonly direct: PostgresPlace
+  readonly forWorkers: WorkerDatabase
   readonly #server: PostgresServer
   readonly #proxy: CuttingProxy
   readonly #pool: Pool
@@ -103,11 +106,7 @@ class PostgresStore implements Store {
     this.#synchronous = synchronous
     this.#stopped = stopped
     this.direct = this.#at(server.port)
-  }
-
-  /** Most use `pg`, the others postgres.js. */
-  forSlot(slot: number): WorkerDatabase {
-    return { ...this.#at(this.#proxy.port), library: slot % 3 === 2 ? 'postgres.js' : 'pg' }
+    this.forWorkers = this.#at(proxy.port)
   }
 
   readonly faults: Store['faults'] = {
@@ -131,7 +130,7 @@ class PostgresStore implements Store {
     const brokerUrl = new URL(url)
     brokerUrl.pathname = '/broker'
     const synchronous = this.#synchronous
-    return { engine: 'postgres', url: url.href, brokerUrl: brokerUrl.href, library: 'pg', synchronous, idleInTransactionMs }
+    return { engine: 'postgres', url: url.href, brokerUrl: brokerUrl.href, synchronous, idleInTransactionMs }
   }
 
   async #endBackend(random: () => number): ReturnType<SharedFault> {

@@ -26,6 +26,7 @@ export class SqliteEngine implements Engine {
   readonly name = 'sqlite'
   /** While the disk is full or fails. */
   readonly refusals: readonly string[] = ['COMMIT_UNKNOWN', 'DATABASE_FULL', 'DATABASE_IO'] satisfies ErrorCode[]
+  readonly calmLeaseMs = undefined
   readonly #options: SqliteEngineOptions
   readonly #images: string[] = []
 
@@ -92,6 +93,7 @@ interface SqliteStoreOptions extends Pick<Store, 'close' | 'faults'> {
 }
 
 class SqliteStore implements Store {
+  readonly forWorkers: Store['forWorkers']
   readonly direct: Store['direct']
   readonly faults: Store['faults']
   readonly close: Store['close']
@@ -99,7 +101,8 @@ class SqliteStore implements Store {
   readonly #files: readonly string[]
 
   constructor({ folder, topology, synchronous, faults, close }: SqliteStoreOptions) {
-    this.direct = { engine: 'sqlite', folder, synchronous }
+    this.forWorkers = { engine: 'sqlite', folder, synchronous }
+    this.direct = this.forWorkers
     this.faults = faults
     this.close = close
     this.#folder = folder
@@ -107,10 +110,6 @@ class SqliteStore implements Store {
     createTables(folder)
     using database = new DatabaseSync(appFile(folder))
     database.exec(paidTable)
-  }
-
-  forSlot(): Store['direct'] {
-    return this.direct
   }
 
   async readRows(): Promise<Rows> {

@@ -1,6 +1,5 @@
 /** The database as a worker sees it, and the judge: an app on it, and the workload's statements for whichever engine it is. */
 import { Pool } from 'pg'
-import postgresJs from 'postgres'
 import { inDatabaseBroker } from '../src/broker/in-database/index.ts'
 import type { Database } from '../src/database/database.ts'
 import { postgres } from '../src/database/postgres/index.ts'
@@ -21,7 +20,6 @@ export type WorkerDatabase =
       readonly url: string
       /** The broker's, where there is one. */
       readonly brokerUrl: string
-      readonly library: 'pg' | 'postgres.js'
       readonly synchronous: Synchronous
       readonly idleInTransactionMs: number
     }
@@ -47,7 +45,7 @@ export function openWorkerDatabase(
   const broker = setting.topology === 'in-database' ? undefined : inDatabaseBroker(at('broker'), { leaseMs: setting.leaseMs })
   return {
     app: appOn(at('app'), broker, setting, runtime, onEvent),
-    ...(config.engine === 'sqlite' ? ofSqlite : config.library === 'pg' ? ofPg : ofPostgresJs),
+    ...(config.engine === 'sqlite' ? ofSqlite : ofPg),
     close: async () => void (await Promise.all(connections.map((each) => each.end()))),
   }
 }
@@ -69,14 +67,9 @@ function postgresAt(
     idleInTransactionMs: config.idleInTransactionMs,
     durability: config.synchronous === 'FULL' ? 'on' : 'off',
   } as const
-  if (config.library === 'pg') {
-    const pool = new Pool({ connectionString: url, max: 6, application_name: applicationName })
-    connections.push(pool)
-    return postgres(pool, options) as unknown as Database<EngineTx>
-  }
-  const sql = postgresJs(url, { max: 6, connection: { application_name: applicationName } })
-  connections.push(sql)
-  return postgres(sql, options) as unknown as Database<EngineTx>
+  const pool = new Pool({ connectionString: url, max: 6, application_name: applicationName })
+  connections.push(pool)
+  return postgres(pool, options) as unknown as Database<EngineTx>
 }
 
 type Statements = Pick<Opened, 'write' | 'read'>
@@ -94,13 +87,4 @@ interface PgTx {
 const ofPg: Statements = {
   write: async (tx, sql, ...params) => void (await (tx as unknown as PgTx).query(numbered(sql), params)),
   read: async (tx, sql, ...params) => (await (tx as unknown as PgTx).query(numbered(sql), params)).rows,
-}
-
-interface PostgresJsTx {
-  unsafe(text: string, params: unknown[]): Promise<never[]>
-}
-
-const ofPostgresJs: Statements = {
-  write: async (tx, sql, ...params) => void (await (tx as unknown as PostgresJsTx).unsafe(numbered(sql), params)),
-  read: async (tx, sql, ...params) => await (tx as unknown as PostgresJsTx).unsafe(numbered(sql), params),
 }

@@ -1,31 +1,11 @@
-import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { faultKinds } from '../../torture/fault-kinds.ts'
-import type { documentOf } from '../../torture/report.ts'
 import { parseSettings, UsageError } from '../../torture/settings.ts'
+import type { TortureRun } from '../support/torture-command.ts'
+import { expectClean, startTorture, torture } from '../support/torture-command.ts'
 import { temporaryFolder, until } from '../support/torture-process.ts'
-
-type Document = ReturnType<typeof documentOf>
-
-const program = new URL('../../torture/main.ts', import.meta.url).pathname
-
-/** In a folder of its own for temporary files, so that what is left over is seen. */
-function start(folder: string, ...args: readonly string[]): ChildProcess {
-  const { NODE_OPTIONS: _, ...environment } = process.env
-  return spawn(process.execPath, [program, '--json', ...args], { env: { ...environment, TMPDIR: folder } })
-}
-
-async function torture(...args: readonly string[]): Promise<{ code: number; document: Document; stderr: string }> {
-  const command = start(temporaryFolder(), ...args)
-  const said = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr'] as const) command[name]?.on('data', (chunk) => (said[name] += chunk))
-  const [code] = (await once(command, 'close')) as [number]
-  expect(said.stdout, said.stderr).not.toBe('')
-  return { code, document: JSON.parse(said.stdout) as Document, stderr: said.stderr }
-}
 
 /** Processes that work in the folder, and disks of the command. */
 function leftOver(folder: string, pid: number | undefined): string[] {
@@ -44,7 +24,7 @@ function leftOver(folder: string, pid: number | undefined): string[] {
 }
 
 describe('npm run torture, for a short while', () => {
-  let run: Awaited<ReturnType<typeof torture>>
+  let run: TortureRun
 
   beforeAll(async () => {
     run = await torture('--engine', 'sqlite', '--faults', '70', '--seed', '11')
@@ -52,19 +32,7 @@ describe('npm run torture, for a short while', () => {
   })
 
   test('nothing lost, nothing twice, order per key kept, no outcome left unknown', () => {
-    const { lost, appliedTwice, keyOrderViolations, unknownUnresolved, otherViolations, otherwise } = run.document
-    expect(otherwise).toEqual([])
-    expect({ lost, appliedTwice, keyOrderViolations, unknownUnresolved, otherViolations }).toEqual({
-      lost: 0,
-      appliedTwice: 0,
-      keyOrderViolations: 0,
-      unknownUnresolved: 0,
-      otherViolations: 0,
-    })
-    expect(run.code, run.stderr).toBe(0)
-    expect(run.document.messages).toBeGreaterThan(100)
-    expect(run.document.acknowledged).toBeGreaterThanOrEqual(run.document.messages)
-    expect(run.document.charges).toBeGreaterThan(10)
+    expectClean(run)
   })
 
   test.for(faultKinds.sqlite)('%s took place', (kind, context) => {
@@ -90,7 +58,7 @@ test('with synchronous NORMAL a power cut does lose what was acknowledged, and t
 
 test('interrupted: ends its processes, and takes its disks and files away', async () => {
   const folder = temporaryFolder()
-  const command = start(folder, '--minutes', '5', '--seed', '2')
+  const command = startTorture(folder, '--minutes', '5', '--seed', '2')
   await until(
     () => leftOver(folder, command.pid).filter((each) => each.startsWith('process')).length > 5,
     () => 'its workers run',

@@ -28,7 +28,7 @@ async function scene({ leaseMs, idleInTransactionMs }: Setting) {
   const { url, pool } = await temporaryPostgres()
   for (const statement of postgresTables) await pool.query(statement)
   const config: WorkerConfig = {
-    database: { engine: 'postgres', url, brokerUrl: url, library: 'pg', synchronous: 'FULL', idleInTransactionMs },
+    database: { engine: 'postgres', url, brokerUrl: url, synchronous: 'FULL', idleInTransactionMs },
     topology: 'in-database',
     seed: 1,
     leaseMs,
