@@ -149,8 +149,8 @@ const parking: readonly SimulatorMutant[] = [
       { file: attempts, from: 'if (!(await session.parked.done(row, runtime.wallMs()))) return', to: '' },
       {
         file: attempts,
-        from: 'await commitUnderLease(this.#context, state, async (session) => {\n        failure = undefined',
-        to: 'await commitUnderLease(this.#context, state, (session) => session.parked.done(row, runtime.wallMs()))\n      await commitUnderLease(this.#context, state, async (session) => {\n        failure = undefined',
+        from: 'await commitUnderLease(this.#context, state, work, { handsOutTx: true })',
+        to: 'await commitUnderLease(this.#context, state, (session) => session.parked.done(row, runtime.wallMs()))\n      await commitUnderLease(this.#context, state, work, { handsOutTx: true })',
       },
     ],
   },
