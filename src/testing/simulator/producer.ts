@@ -126,6 +126,10 @@ export class Producer {
           topic,
           asked.map(({ item }) => ({ data: item.data as never, ...given(item) })),
         )
+        if (receipts.some((receipt) => receipt instanceof Error))
+          this.#world.trouble ??= new Error(
+            'publishMany says that all was published, and answers with an error among the receipts.',
+          )
         receipts.forEach((receipt, index) => void this.#taken(self, asked[index] as Asked, receipt.status))
       } else if (this.#way === 'in transactions of its own') {
         await app.transaction(async ({ tx, publish }) => {
@@ -140,6 +144,8 @@ export class Producer {
       }
       return false
     } catch (error) {
+      if (error instanceof PublishIncompleteError && !error.results.some((result) => result instanceof Error))
+        throw new Error('publishMany says that some of it was not published, and names none.')
       const each = error instanceof PublishIncompleteError ? error.results : asked.map(() => error)
       const again = asked.map((of, index) => {
         const result = each[index]
