@@ -22,6 +22,37 @@ const unseen = (file: string, text: string, within: string, why: string): Surviv
 
 const survivors: readonly Survivor[] = [
   equivalent(
+    'database/sqlite/ownership-store.ts',
+    'epoch = ?',
+    '{p}lease set owner = null where name',
+    "a lease that is given back by who no longer has it is nobody's: its owner is refused, and it is taken again",
+  ),
+  equivalent(
+    'database/sqlite/parked-store.ts',
+    'subscription = ?',
+    'select distinct lane',
+    'a key that another group holds is taken for held until it is looked at again: later, not otherwise',
+  ),
+  unseen(
+    'database/sqlite/parked-store.ts',
+    'subscription = ?',
+    "where subscription = ? and partition = ? and state = 'calling'",
+    'no partition of two groups with calls under way changes hands for one of them alone',
+  ),
+  unseen('database/sqlite/parked-store.ts', 'id = ?5', '', 'nobody in the simulator erases'),
+  unseen(
+    'database/sqlite/parked-store.ts',
+    "state in ('waiting', 'calling')",
+    'where parked = ? and attempts = ?',
+    'nobody in the simulator takes a message away between the look at it and its turn: that is what erasing does',
+  ),
+  unseen(
+    'database/sqlite/parked-store.ts',
+    'parked = ?1',
+    'not exists',
+    'lists of failed attempts are compared at the end, when those that wait have failed again',
+  ),
+  equivalent(
     'consume/parked-attempt.ts',
     'await session.parked.failed(row, change, nowMs)',
     '',
