@@ -134,15 +134,18 @@ describe('a move that is interrupted goes on when it is begun again', () => {
   })
 })
 
-test('whatever another process publishes during the copy is refused, and what was accepted is there', async () => {
+test('whatever another process publishes during the copy is refused; what was accepted is applied once, here or there, while it all runs', async () => {
   const file = await usedFile()
+  const consumer = file.app()
+  consumer.consume(notes, 'g', ({ id }, { tx }) => tx.run('insert into effect values (?, 2)', id))
+  await consumer.start()
   const { pool } = await temporaryPostgres()
   const child = spawn(process.execPath, [publishProcess, file.path, 'goes-on'], { stdio: ['ignore', 'pipe', 'inherit'] })
   onTestFinished(() => void child.kill('SIGKILL'))
   const heard: string[] = []
   child.stdout.on('data', (chunk) => heard.push(...String(chunk).trim().split('\n')))
   const ended = once(child, 'close')
-  await until(() => heard.length > 20, 'it publishes')
+  await until(() => heard.length > 20 && file.effects().length > 10, 'it publishes, and what it publishes is applied')
   const ends = await endsOf(file.path, pool)
   await move(ends, few)
   await ended
@@ -150,7 +153,9 @@ test('whatever another process publishes during the copy is refused, and what wa
   ends.close()
   const accepted = heard.filter((line) => line.startsWith('accepted')).map((line) => line.split(' ')[1] as string)
   expect(heard.at(-1)).toMatch(/^refused \d+ MOVED_TO not-applied never$/)
-  expect(await appliedThere(pool)).toEqual(['f', 'g', 'h', 'i', 'j', ...accepted].toSorted())
+  const expected = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', ...accepted]
+  expect([...file.effects(), ...(await appliedThere(pool))].toSorted()).toEqual(expected.toSorted())
+  expect(file.events.filter(({ kind }) => kind === 'moved')).toHaveLength(1)
 })
 
 test('what is forgotten and only waits to be removed stays behind; texts are moved as the server can keep them', async () => {
