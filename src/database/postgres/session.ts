@@ -180,6 +180,8 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
       if (isConflict(cause) && (await this.#failed())) throw explainError(cause, this.#where)
       await this.#execute('rollback to savepoint onefold')
       await this.#execute('release savepoint onefold')
+      // What was made since is gone, and may be remembered.
+      this.context.made.clear()
     } catch (error) {
       throw this.#ended(error, cause)
     }
