@@ -122,6 +122,22 @@ describe('a move that is interrupted goes on when it is begun again', () => {
     },
   )
 
+  test('stopped by its signal, between two commits', async () => {
+    const file = await usedFile()
+    const { pool } = await temporaryPostgres()
+    const ends = await endsOf(file.path, pool)
+    const stop = new AbortController()
+    const onProgress = (table: string): void => {
+      if (table === 'log') stop.abort()
+    }
+    await expect(move(ends, { ...few, onProgress, signal: stop.signal })).rejects.toMatchObject({ code: 'ABORTED', retry: 'now' })
+    await expect(file.app().publish(notes, { id: 'k' })).rejects.toMatchObject({ code: 'MOVED_TO' })
+    await move(ends)
+    await activate(ends)
+    expect(await appliedThere(pool)).toEqual(['f', 'g', 'h', 'i', 'j'])
+    ends.close()
+  })
+
   test('two at once copy everything once', async () => {
     const file = await usedFile()
     const { pool } = await temporaryPostgres()

@@ -135,6 +135,28 @@ test('given up, the file works again: for a process that met the seal, too', asy
   source.close()
 })
 
+test('a process that holds the write lock is waited for, and then named as what is in the way; what it commits comes before the seal', async () => {
+  const file = new TemporaryFile()
+  const app = file.app()
+  await app.publish(notes, { id: 'a' })
+  const source = await SqliteMoveSource.open(file.path, { ...nodeRuntime(), monotonicMs: () => performance.now() * 1_000 })
+  const own = new DatabaseSync(file.path)
+  own.exec('begin immediate')
+  await app.publish(notes, { id: 'b' }, { tx: own })
+  await expect(source.seal({ id: 'a-move', to })).rejects.toMatchObject({
+    code: 'DATABASE_BUSY',
+    outcome: 'not-applied',
+    retry: 'later',
+  })
+  own.exec('commit')
+  own.close()
+  expect(source.look().mark).toBeUndefined()
+  expect(await source.seal({ id: 'a-move', to })).toMatchObject({ id: 'a-move', state: 'sealed' })
+  expect(await source.seal({ id: 'another', to: 'elsewhere' })).toMatchObject({ id: 'a-move', to })
+  expect(file.column('select id from onefold_log order by id')).toEqual(['a', 'b'])
+  source.close()
+})
+
 test('a publisher frozen before the seal and woken after it is refused', async () => {
   const file = new TemporaryFile()
   const child = spawn(process.execPath, [publishProcess, file.path], { stdio: ['ignore', 'pipe', 'inherit'] })
