@@ -50,11 +50,12 @@ export class PartitionAssigner {
         } catch {
           // A busy or full database: the next tick tries again.
         }
-        for (const assignment of this.#fresh.splice(0)) yield assignment
+        // One by one: whoever leaves between two of them leaves the others to be released below.
+        for (let next = this.#fresh.shift(); next !== undefined; next = this.#fresh.shift()) yield next
         await runtime.sleep(ownership.tickMs, signal)
       }
     } finally {
-      for (const assignment of this.#fresh.splice(0)) await assignment.released()
+      for (const assignment of this.#fresh.splice(0)) await assignment.released().catch(() => undefined)
       // What has begun is finished first; who resigns earlier invites others to take what is still being worked on.
       while (signal.aborted && this.#held.size > 0) await runtime.sleep(5)
       for (const assignment of this.#held.values()) assignment.revoke()
