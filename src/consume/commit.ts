@@ -37,7 +37,7 @@ export async function commitUnderLease<R>(
           if (mayHaveCommitted) state.held = new Set(await session.parked.heldLanes(subscription, state.partition))
           return work(session)
         },
-        { what, ...options },
+        { what, ...options, ...(options.handsOutTx === true ? { timeoutMs: context.settings.timeoutMs } : {}) },
       )
     } catch (error) {
       if (error instanceof PublishRefused) throw error

@@ -27,6 +27,8 @@ import { Committed, runOwn, runWith } from './transaction.ts'
 const mostConflicts = 10
 /** After a message has failed, so many batches have savepoints before the next is tried without. */
 const carefulBatches = 20
+/** A statement may end a little later than the handler should. */
+const graceMs = 500
 /** Connections of the pool left to whoever else uses it, where it has more than two. */
 const leftFree = 1
 
@@ -215,9 +217,12 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
         scope.open = false
       }
     }
+    // Whoever waits for the handler has given it up by then, and waits for its statement.
+    const limited: RunOptions =
+      options.timeoutMs === undefined ? running : { ...running, statementTimeoutMs: options.timeoutMs + graceMs }
     try {
-      if (options.handsOutTx === true && transactions !== undefined) await runWith(running, transactions, body)
-      else await runOwn(running, body, () => handedOut)
+      if (options.handsOutTx === true && transactions !== undefined) await runWith(limited, transactions, body)
+      else await runOwn(limited, body, () => handedOut)
     } catch (error) {
       if (!(error instanceof Committed) || result === undefined) throw error
     }

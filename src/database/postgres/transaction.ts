@@ -33,6 +33,12 @@ const mark = (schema: string): string =>
   `pg_current_xact_id()::text as xid, ${timeline}, (select life from ${schema}.server_life) as life,
    (select value from ${schema}.meta where name = 'removals') as removals`
 
+/** As part of the first statement of a transaction. */
+const limit = ({ statementTimeoutMs }: RunOptions): string =>
+  statementTimeoutMs === undefined
+    ? ''
+    : `set_config('statement_timeout', case current_setting('statement_timeout') when '0' then '${statementTimeoutMs}' else current_setting('statement_timeout') end, true), `
+
 const markOf = (row: SqlRow | undefined): TransactionMark => ({
   xid: textOf(row?.xid),
   timeline: textOf(row?.timeline),
@@ -63,6 +69,8 @@ export interface RunOptions {
   readonly schema: string
   /** Of the tables there. */
   readonly incarnation: string
+  /** After this long the server ends a statement, unless it does so earlier anyway. */
+  readonly statementTimeoutMs?: number
   /** No statement waits longer for a lock. */
   readonly lockTimeoutMs?: number
 }
@@ -99,7 +107,7 @@ export async function runOwn<R>(
   try {
     const settings = [`idle_in_transaction_session_timeout = ${idleInTransactionMs}`]
     if (options.lockTimeoutMs !== undefined) settings.push(`lock_timeout = ${options.lockTimeoutMs}`)
-    const [row] = await connection.begin(settings, `select ${mark(options.schema)}`)
+    const [row] = await connection.begin(settings, `select ${limit(options)}${mark(options.schema)}`)
     begun = markOf(row)
     const result = await work({
       execute: connection.execute,
@@ -155,7 +163,7 @@ export async function runWith<Tx, R>(
       const [row] = await execute(
         `select set_config('idle_in_transaction_session_timeout', $1, true),
            set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true), current_setting('transaction_isolation') as isolation,
-           (select value from ${options.schema}.meta where name = 'incarnation') as incarnation, ${mark(options.schema)}`,
+           (select value from ${options.schema}.meta where name = 'incarnation') as incarnation, ${limit(options)}${mark(options.schema)}`,
         [String(idleInTransactionMs), options.lockTimeoutMs === undefined ? null : String(options.lockTimeoutMs)],
       ).catch((error) => {
         throw isUndefinedTable(error) ? otherDatabase(transactions.library, where) : error
