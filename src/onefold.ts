@@ -422,7 +422,9 @@ class OnefoldApp<Tx> implements App<Tx>, Simulable {
   }
 
   #report(event: AppEvent): void {
-    if (isOnefoldError(event.error, 'MOVED_TO')) {
+    // Of our own databases, and not of another app's that a handler has to do with.
+    const ours = event.kind === 'moved' || event.kind === 'database-error'
+    if (ours && isOnefoldError(event.error, 'MOVED_TO')) {
       // Whatever meets it first tells of it; the rest is silent.
       if (this.#movedAway) return
       this.#movedAway = true

@@ -123,6 +123,29 @@ test('consumers, schedules and the rest of an app stop by themselves and say so 
   source.close()
 })
 
+test("an app whose handler publishes to another app's sealed file has a failed attempt, and goes on", async () => {
+  const [file, other] = [new TemporaryFile(), new TemporaryFile()]
+  const elsewhere = other.app()
+  await elsewhere.publish(notes, { id: 'a' })
+  const source = await seal(other)
+  const app = file.app()
+  app.consume(notes, {
+    group: 'g',
+    maxAttempts: 1,
+    apply: async ({ id }, { tx }) => {
+      if (id === 'a') await elsewhere.publish(notes, { id: 'b' })
+      tx.run('insert into effect values (?, 1)', id)
+    },
+  })
+  await app.start()
+  await app.publish(notes, { id: 'a' })
+  await until(async () => (await app.attention.list()).length === 1, 'the message is with a person')
+  await app.publish(notes, { id: 'c' })
+  await until(() => file.effects().length === 1, 'the next one is applied')
+  expect(file.events.filter(({ kind }) => kind === 'moved')).toEqual([])
+  source.close()
+})
+
 test('given up, the file works again: for a process that met the seal, too', async () => {
   const file = new TemporaryFile()
   const app = file.app()
