@@ -6,6 +6,7 @@ import { within } from './slot.ts'
 
 /** COMMIT as a simple query, in the server's protocol. */
 const commit = Buffer.from('commit\0')
+const begin = Buffer.from('begin ')
 
 /**
  * never-sent: the server does not see it · answer-lost: it does, and its answer is dropped · held: the client is cut off, and the
@@ -22,6 +23,8 @@ interface Pair {
   readonly server: Socket
   /** The client has been cut off, and the server does not know yet. */
   parted: boolean
+  /** What the client has sent since it began its last transaction, the first of it. */
+  sent: Buffer[]
 }
 
 /** Stands between the workers and their server, and cuts connections where it is told to: one cut at a time of each kind. */
@@ -44,12 +47,15 @@ export class CuttingProxy {
     this.#target = target
   }
 
-  /** The next COMMIT that passes. Undefined: none did within `ms`, and the next one is let through. */
-  async cutAtCommit(how: CommitCut, ms: number): Promise<{ letGo(): void } | undefined> {
+  /**
+   * The next COMMIT that passes, of a transaction in which this text was sent. Undefined: none did within `ms`, and the next one is
+   * let through.
+   */
+  async cutAtCommit(how: CommitCut, text: string, ms: number): Promise<{ letGo(): void } | undefined> {
     const done = Promise.withResolvers<{ letGo(): void }>()
     const nothing = { letGo: (): void => {} }
     const cut: Cut = (chunk, direction, pair) => {
-      if (direction !== 'to the server' || !chunk.includes(commit)) return false
+      if (direction !== 'to the server' || !chunk.includes(commit) || !Buffer.concat(pair.sent).includes(text)) return false
       this.#cuts.delete(cut)
       if (how === 'never-sent') {
         reset(pair)
@@ -110,7 +116,7 @@ export class CuttingProxy {
 
   #accept(client: Socket): void {
     const server = connect(this.#target, '127.0.0.1')
-    const pair: Pair = { client, server, parted: false }
+    const pair: Pair = { client, server, parted: false, sent: [] }
     this.#pairs.add(pair)
     client.setNoDelay()
     server.setNoDelay()
@@ -124,6 +130,11 @@ export class CuttingProxy {
   }
 
   #pass(chunk: Buffer, direction: Direction, pair: Pair): void {
+    if (direction === 'to the server') {
+      if (chunk.includes(begin)) pair.sent = []
+      // A transaction of the workload's has few statements.
+      if (pair.sent.length < 200) pair.sent.push(chunk)
+    }
     for (const cut of this.#cuts) if (cut(chunk, direction, pair)) return
     if (direction === 'to the server') pair.server.write(chunk)
     else if (!pair.parted) pair.client.write(chunk)

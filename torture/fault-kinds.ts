@@ -48,7 +48,7 @@ export const shares: Readonly<Record<FaultKind, number>> = {
   'clock-jump': 0.08,
   'server-crash': 0.07,
   'backend-ended': 0.1,
-  'cut-at-commit': 0.15,
+  'cut-at-commit': 0.4,
   'cut-anywhere': 0.15,
 }
 

@@ -152,8 +152,11 @@ class PostgresStore implements Store {
 
   /** Held back it reaches a server that may have ended the transaction meanwhile, or may not, or never. */
   async #cutAtCommit(random: () => number): ReturnType<SharedFault> {
-    const how = oneOf<CommitCut>(['never-sent', 'answer-lost', 'held'], random)
-    const cut = await this.#proxy.cutAtCommit(how, patienceMs)
+    // Where the answer is lost there is most to be wrong about.
+    const how = oneOf<CommitCut>(['never-sent', 'answer-lost', 'answer-lost', 'held'], random)
+    // Of a publisher's own transaction, who repeats it only if it is told that nothing was written; or of any.
+    const text = random() < 0.7 ? 'insert into placed' : ''
+    const cut = await this.#proxy.cutAtCommit(how, text, patienceMs)
     if (cut === undefined) return undefined
     if (how !== 'held') return { kind: 'cut-at-commit', where: how }
     if (random() < 0.3) return { kind: 'cut-at-commit', where: 'held for good' }
