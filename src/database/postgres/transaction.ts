@@ -48,6 +48,7 @@ const lifeOf = (row: SqlRow | undefined): string | undefined => (typeof row?.lif
 
 /** The server lives, and its life has a name: for the transactions that begin from now on. */
 export async function nameLife(client: PostgresClient, schema: string): Promise<void> {
+  if ((await client.execute(`select life from ${schema}.server_life`)).length > 0) return
   await client.execute(
     `insert into ${schema}.server_life (life) select gen_random_uuid()::text
      where not exists (select from ${schema}.server_life) on conflict do nothing`,
