@@ -19,8 +19,12 @@ interface Note {
 }
 
 const notes = topic<Note>('notes', { partitions: 2, id: (note) => note.id })
-const ids = Array.from({ length: 120 }, (_, number) => `n${number}`)
-const batchSize = 12
+const ids = Array.from({ length: 3_000 }, (_, number) => `n${number}`)
+/** So many that two statements that claim them meet halfway. */
+const batchSize = 500
+const batches = Array.from({ length: ids.length / batchSize }, (_, index) =>
+  ids.slice(index * batchSize, (index + 1) * batchSize),
+)
 
 const envelope = (id: string): Envelope => ({
   id,
@@ -85,8 +89,7 @@ function partitionOf(partition: string, sent: readonly Envelope[], meeting: Meet
 
 async function twoWorkers(options: (worker: number) => { broker?: Broker } = () => ({})) {
   const { url, pool } = await temporaryPostgres()
-  await pool.query('create table effect (id text, worker integer); create table total (one integer primary key, count integer)')
-  await pool.query('insert into total values (1, 0)')
+  await pool.query('create table effect (id text, worker integer)')
   const events: AppEvent[] = []
   const apps = [1, 2].map((worker) => {
     const own = new Pool({ connectionString: url, max: 4 })
@@ -105,7 +108,7 @@ async function twoWorkers(options: (worker: number) => { broker?: Broker } = () 
 
 test.for([
   ['in the same order', ids],
-  ['in opposite orders', ids.toReversed()],
+  ['in opposite orders', batches.flatMap((batch) => batch.toReversed())],
 ] as const)(
   'two workers get the same ids from two producers, %s, at the same moment: each applied once, once suppressed, and nothing of it surfaces',
   { timeout: 60_000 },
@@ -141,8 +144,6 @@ test.for([
     )
     expect(await handled()).toEqual({ applied: ids.length, suppressed: ids.length })
     expect((await rows('select id from effect')).map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
-    // Both had their share: they did work at the same time.
-    expect(await rows('select worker, count(*) from effect group by worker order by worker')).toHaveLength(2)
     expect(events.filter(({ kind }) => kind !== 'assigned' && kind !== 'released')).toEqual([])
     await Promise.all(apps.map((app) => app.stop()))
     expect(await deadlocks()).toBe(0)
@@ -154,9 +155,6 @@ test('two producers publish the same ids at the same moment, in opposite orders:
   const [one, two] = apps
   // Both are open, and the topic is there.
   for (const app of apps) await app.publish(notes, { id: 'first' })
-  const batches = Array.from({ length: ids.length / batchSize }, (_, index) =>
-    ids.slice(index * batchSize, (index + 1) * batchSize),
-  )
   for (const batch of batches) {
     const [ours, theirs] = await Promise.all([
       one.publishMany(
