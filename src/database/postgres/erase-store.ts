@@ -107,16 +107,17 @@ export class PostgresEraseStore implements EraseStore {
 
   /** Every partition: where a key lies depends on how many there were when the message came. */
   async #findInLog(topic: string, key: string, after: number): Promise<{ rows: number[]; next: number | undefined }> {
-    const found = await this.#context.sql.rows(
-      `select message from {s}.log where key = $1::text and message > $2::bigint and partition in (
-         select p.partition from {s}.partition p join {s}.topic t on t.topic = p.topic where t.name = $3::text)
-       order by message limit ${stretch}`,
+    const row = await this.#context.sql.row(
+      `with stretch as materialized (
+         select message, key, partition from {s}.log where message > $2::bigint order by message limit ${stretch})
+       select max(message) as high, (json_agg(message order by message) filter (where key = $1::text and partition in (
+         select p.partition from {s}.partition p join {s}.topic t on t.topic = p.topic where t.name = $3::text)))::text as rows
+       from stretch`,
       key,
       after,
       topic,
     )
-    const rows = found.map((row) => numberOf(row.message))
-    return { rows, next: rows.length < stretch ? undefined : rows.at(-1) }
+    return { rows: parseJson(textOf(row?.rows ?? '[]')) as number[], next: numberOrNull(row?.high) ?? undefined }
   }
 
   /** The journal's rows have no number of their own: each is told by its subscription's. */

@@ -27,7 +27,6 @@ export const migrations: readonly string[] = [
     message bigint generated always as identity primary key, partition integer not null, xid xid8 not null default pg_current_xact_id(),
     source text not null, id text not null, sequence bigint, key text, type text, time_ms bigint not null, headers text, data text not null);
   create index log_new on {s}.log (partition, xid, message);
-  create index log_key on {s}.log (key, message) where key is not null;
   -- Offsets, in the order in which messages became visible: those from first to last are the messages listed.
   create table {s}.log_position (
     partition integer not null, last bigint not null, first bigint not null, messages bigint[] not null, primary key (partition, last));
