@@ -106,6 +106,8 @@ export interface WriteOptions {
   readonly nested?: boolean
   /** `openTx` will be called: where the user's client has transactions of its own, it is to be one of those. */
   readonly handsOutTx?: boolean
+  /** It waits for no other work of this process, where that is possible: a heartbeat. */
+  readonly urgent?: boolean
   /** How long the handler may take: no statement of the transaction need go on for longer. */
   readonly timeoutMs?: number
   /** Stops waiting for the lock; work that has begun is not interrupted. */

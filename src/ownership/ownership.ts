@@ -139,7 +139,7 @@ export class Ownership {
     try {
       const renewed = await this.#database.write(
         (session) => session.ownership.renew(this.#id, this.#runtime.wallMs() + this.leaseMs),
-        { what: 'renew leases' },
+        { what: 'renew leases', urgent: true },
       )
       if (!renewed && this.#owner !== undefined) {
         await this.#enroll()

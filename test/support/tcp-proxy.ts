@@ -1,5 +1,6 @@
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
+import { freePort } from '../../scripts/engines/free-port.ts'
 
 /**
  * never-sent: the connection ends before the other side has seen it · answer-lost: it has, and its answer does not come through ·
@@ -71,7 +72,8 @@ export async function tcpProxy(target: { readonly host: string; readonly port: n
       if (!swallow) client.write(chunk)
     })
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const port = await freePort()
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
   const cutAll = (): void => {
     for (const [client, upstream] of pairs) {
       client.resetAndDestroy()
@@ -80,7 +82,7 @@ export async function tcpProxy(target: { readonly host: string; readonly port: n
     pairs.clear()
   }
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     cutAt: (text, how) => new Promise((done) => cuts.push({ text, how, done })),
     close() {
       open = false

@@ -1,3 +1,4 @@
+import { OnefoldError } from '../../errors.ts'
 import type { CheckpointStore, ClaimStatus, InboxStore, Progress, Subscription } from '../../inbox/inbox-store.ts'
 import type { Envelope } from '../../message.ts'
 import type { StoreContext } from './known.ts'
@@ -55,6 +56,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
   }
 
   async advance(subscription: Subscription, partition: string, progress: Progress): Promise<void> {
+    this.#refuseOldOffsets(subscription, partition, progress)
     await this.#context.sql.rows(
       `insert into {s}.checkpoint as c (subscription, partition, "offset", applied, suppressed)
        values ($1::int, $2, $3::bigint, $4::bigint, $5::bigint)
@@ -65,6 +67,23 @@ export class PostgresCheckpointStore implements CheckpointStore {
       progress.offset?.toString() ?? null,
       progress.applied,
       progress.suppressed,
+    )
+  }
+
+  /**
+   * Offsets are given by commits that are answered before they are on disk. A server that crashes meanwhile gives them anew, and perhaps
+   * in another order: what was read before is given up, and read again from the checkpoint.
+   */
+  #refuseOldOffsets({ topic, group }: Subscription, partition: string, { offset }: Progress): void {
+    const { known, life, relaxedOffsets } = this.#context
+    const name = `${topic}/${partition}`
+    if (offset === undefined || !relaxedOffsets || !known.lives.has(name)) return
+    const read = known.lives.get(name)
+    if (read !== undefined && read === life) return
+    throw new OnefoldError(
+      'FENCED',
+      `${topic}/${group}/${partition}: the server has crashed since these messages were read, and may have given them other offsets; they are read again.`,
+      { retry: 'now', details: { topic, group, partition } },
     )
   }
 }

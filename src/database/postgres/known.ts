@@ -18,6 +18,8 @@ export class Known {
   readonly subscriptions = new Map<string, number>()
   /** Dedup windows by topic and group. */
   readonly windows = new Map<string, number>()
+  /** In which life of the server a partition (`topic/number`) was read last. Not forgotten with the rest. */
+  readonly lives = new Map<string, string | undefined>()
 
   /** Somebody has changed or removed what does not often change. */
   clear(): void {
@@ -48,4 +50,6 @@ export interface StoreContext {
   readonly wallMs: () => number
   /** Offsets are only used together with what is committed here: giving them need not be on disk by itself. */
   readonly relaxedOffsets: boolean
+  /** Of the server, when this transaction began. */
+  readonly life: string | undefined
 }

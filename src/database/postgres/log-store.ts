@@ -5,7 +5,7 @@ import type { AppendStatus, LogStore, TopicRecord } from '../database.ts'
 import { envelopeColumns, envelopeJson, envelopeOf, envelopeRecord } from './envelope-row.ts'
 import type { PostgresTopicRecord, StoreContext } from './known.ts'
 import { parkedStatuses } from './parked-identity.ts'
-import { bigintOf, numberOf, textOf } from './sql.ts'
+import { bigintOf, numberOf, textOf, textOrUndefined } from './sql.ts'
 import type { PostgresTopicStore } from './topic-store.ts'
 import type { IdentityStatus, Windows } from './windows.ts'
 
@@ -144,7 +144,8 @@ export class PostgresLogStore implements LogStore {
     const number = (await this.#topics.get(topic))?.numbers[Number(partition)]
     if (number === undefined) return []
     const rows = await this.#context.sql.rows(
-      `select "offset"::text as "offset", source, id, sequence::text as sequence, key, type, time_ms, headers, data
+      `select "offset"::text as "offset", source, id, sequence::text as sequence, key, type, time_ms, headers, data,
+         (select life from {s}.server_life) as life
        from {s}.read_log($1::int, $2::bigint, $3::int, $4::int, $5::boolean)`,
       number,
       after.toString(),
@@ -152,6 +153,7 @@ export class PostgresLogStore implements LogStore {
       maxBytes,
       this.#context.relaxedOffsets,
     )
+    if (rows.length > 0) this.#context.known.lives.set(`${topic}/${partition}`, textOrUndefined(rows[0]?.life))
     return rows.map((row) => ({
       envelope: envelopeOf(topic, row),
       offset: bigintOf(textOf(row.offset)),

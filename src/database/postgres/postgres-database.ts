@@ -125,6 +125,8 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
 
   async write<R>(work: (session: Session<Tx>) => Awaitable<R>, options: WriteOptions): Promise<R> {
     const opened = this.#ready()
+    // For those a connection is left.
+    if (options.urgent === true) return await this.#write(opened, work, options)
     if (!(await opened.slots.take(options.signal))) {
       throw new OnefoldError('ABORTED', `${options.what}: stopped while waiting for a connection; nothing was written.`, {
         retry: 'now',
@@ -206,7 +208,7 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
       if (open.removals !== this.#removals) known.clear()
       this.#removals = open.removals
       const inOrder = open.connection !== undefined
-      session = new PostgresSession<Tx>(open.execute, { ...stores, openTx: handOut, inOrder, ...how })
+      session = new PostgresSession<Tx>(open.execute, { ...stores, life: open.life, openTx: handOut, inOrder, ...how })
       const scope = { open: true }
       const current = session
       try {

@@ -37,6 +37,8 @@ export interface StoresOptions {
   readonly known: Known
   readonly wallMs: () => number
   readonly relaxedOffsets: boolean
+  /** Of the server, when the transaction began. */
+  readonly life?: string | undefined
 }
 
 /** All stores over one way to execute statements: a transaction, or any connection for reading what is committed. */
@@ -57,7 +59,7 @@ export class PostgresStores implements Stores {
   readonly cron: PostgresCronStore
   readonly erasures: PostgresEraseStore
 
-  constructor(execute: Execute, { schema, known, wallMs, relaxedOffsets }: StoresOptions, made = new Known()) {
+  constructor(execute: Execute, { schema, known, wallMs, relaxedOffsets, life }: StoresOptions, made = new Known()) {
     const context: StoreContext = {
       sql: new Sql(execute, schema),
       known,
@@ -65,6 +67,7 @@ export class PostgresStores implements Stores {
       touched: new Set(),
       wallMs,
       relaxedOffsets,
+      life,
     }
     this.context = context
     const subscriptions = new Subscriptions(context)

@@ -83,6 +83,8 @@ export interface OpenTransaction {
   readonly tx: unknown
   /** Where it runs on a connection of ours. */
   readonly connection: PostgresConnection | undefined
+  /** Of the server, when it began. */
+  readonly life: string | undefined
   /** Differs from that of an earlier transaction where something was removed in between that numbers were remembered of. */
   readonly removals: string | undefined
 }
@@ -114,6 +116,7 @@ export async function runOwn<R>(
       execute: connection.execute,
       tx: undefined,
       connection,
+      life: begun.life,
       removals: textOrUndefined(row?.removals),
     })
     if (checked()) await assertStillIn(connection.execute, begun)
@@ -172,7 +175,13 @@ export async function runWith<Tx, R>(
       if (row?.incarnation !== options.incarnation) throw otherDatabase(transactions.library, where)
       if (textOf(row?.isolation) !== 'read committed') throw wrongIsolation(transactions.library, textOf(row?.isolation), where)
       begun = markOf(row)
-      const worked = await work({ execute, tx, connection: undefined, removals: textOrUndefined(row?.removals) })
+      const worked = await work({
+        execute,
+        tx,
+        connection: undefined,
+        life: begun.life,
+        removals: textOrUndefined(row?.removals),
+      })
       await assertStillIn(execute, begun)
       await options.runtime.reached?.('commit:before')
       done = true
