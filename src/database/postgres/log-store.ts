@@ -74,7 +74,8 @@ export class PostgresLogStore implements LogStore {
     const input = JSON.stringify(fresh.map(({ envelope: { source, id, json }, index }) => ({ index, source, id, data: json })))
     const scheduled = await sql.rows(
       `select r.index, s.data = r.data as same from json_to_recordset($2::json) as r (index int, source text, id text, data text)
-       join {s}.schedule s on s.topic = $1::int and s.source = r.source and s.id = r.id and s.sequence is null`,
+       cross join lateral (select data from {s}.schedule
+         where topic = $1::int and source = r.source and id = r.id and sequence is null limit 1) s`,
       record.topic,
       input,
     )

@@ -88,7 +88,8 @@ async function knownBodies(sql: Sql, dedup: number, seen: readonly Numbered[]): 
   if (seen.length === 0) return new Map()
   const rows = await sql.rows(
     `select r.index, encode(b.body, 'hex') as body from json_to_recordset($2::json) as r (index int, source text, sequence bigint)
-     join {s}.sequence_body b on b.dedup = $1::int and b.source = r.source and b.sequence = r.sequence`,
+     cross join lateral (select body from {s}.sequence_body
+       where dedup = $1::int and source = r.source and sequence = r.sequence limit 1) b`,
     dedup,
     JSON.stringify(seen.map(({ index, envelope: { source }, sequence }) => ({ index, source, sequence: sequence.toString() }))),
   )

@@ -120,6 +120,7 @@ export class Windows {
   ): Promise<{ known: Map<string, string>; forgot: boolean }> {
     const { sql } = this.#context
     const known = new Map<string, string>()
+    const indexes = new Map(inputs.map(({ index, key, source }) => [`${key} ${source}`, index]))
     let forgot = false
     let open = inputs
     for (let look = 0; open.length > 0 && look < mostLooks; look++) {
@@ -133,21 +134,24 @@ export class Windows {
            on conflict do nothing returning source, key, time_ms),
          -- Asked once all are in: a row may have been forgotten, and removed, while this statement waited for its place.
          w as materialized (select {s}.forgotten_ms($1::int, (select count(*) from claimed)) as forgotten_ms)
-         select r.index, coalesce(c.time_ms <= w.forgotten_ms, false) as late, w.forgotten_ms is not null as forgot
-         from w, claimed c join json_to_recordset($2::json) as r (index int, source text, key text) on r.source = c.source and decode(r.key, 'hex') = c.key`,
+         select c.source, encode(c.key, 'hex') as key, coalesce(c.time_ms <= w.forgotten_ms, false) as late,
+           w.forgotten_ms is not null as forgot
+         from w, claimed c`,
         dedup,
         json,
       )
       for (const row of claimed) {
-        statuses[numberOf(row.index)] = row.late === true ? 'too-old' : 'new'
+        statuses[indexes.get(`${textOf(row.key)} ${textOf(row.source)}`) as number] = row.late === true ? 'too-old' : 'new'
         forgot ||= row.forgot === true
       }
       open = open.filter(({ index }) => statuses[index] === undefined)
       if (open.length === 0) break
       const rows = await sql.rows(
+        // One by one through the index: a join might read the whole table, which nobody knows the size of.
         `select r.index, encode(i.body, 'hex') as body
          from json_to_recordset($2::json) as r (index int, source text, key text)
-           join {s}.identity i on i.dedup = $1::int and i.source = r.source and i.key = decode(r.key, 'hex')`,
+           cross join lateral (select body from {s}.identity
+             where dedup = $1::int and source = r.source and key = decode(r.key, 'hex') limit 1) i`,
         dedup,
         JSON.stringify(open),
       )
