@@ -5,8 +5,9 @@ import type { Booking } from '../message.ts'
 import type { Subject, SubjectOptions } from './job.ts'
 import { batchSize, legsOf, moveAll, moveOne, movesOf } from './job.ts'
 
-const ledger = topic<Booking>('ledger', { id: (booking) => booking.id, key: (booking) => booking.from, partitions: Number(process.env.PARTS ?? 1) })
-const booked = topic<{ payment: string }>('booked', { id: ({ payment }) => payment, partitions: Number(process.env.PARTS ?? 1) })
+/** All messages move money between the same accounts, so one partition, as the floor has one consumer. */
+const ledger = topic<Booking>('ledger', { id: (booking) => booking.id, key: (booking) => booking.from, partitions: 1 })
+const booked = topic<{ payment: string }>('booked', { id: ({ payment }) => payment, partitions: 1 })
 
 export function withOnefold({ url, style }: SubjectOptions): Subject {
   const pool = new Pool({ connectionString: url, max: 10, pipeline: true })
