@@ -38,9 +38,9 @@ describeOnEngines('keys', (engine) => {
     for (const sheet of sent) await app.publish(sheets, sheet)
     await app.start()
     await app.idle()
-    const wanted = sent.map(({ id, cells }) => ({ id, cells: JSON.stringify(cells) }))
-    expect(await store.rows(`select id, cells from effect where asked = '' order by ${store.inOrder}`)).toEqual(wanted)
-    expect(await store.rows(`select id, cells, asked, answer from effect where asked != '' order by ${store.inOrder}`)).toEqual(
+    const wanted = sent.map(({ id, cells }) => ({ id, cells: JSON.stringify(cells) })).toSorted((a, b) => (a.id < b.id ? -1 : 1))
+    expect(await store.rows(`select id, cells from effect where asked = '' order by id`)).toEqual(wanted)
+    expect(await store.rows(`select id, cells, asked, answer from effect where asked != '' order by id`)).toEqual(
       wanted.map(({ id, cells }) => ({ id, cells, asked: cells, answer: cells })),
     )
   })
