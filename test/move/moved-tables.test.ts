@@ -19,7 +19,6 @@ const onlyThere: Readonly<Record<string, readonly string[]>> = {
   generation: ['dropped'],
   lease: ['owner'],
   log: ['message', 'xid'],
-  outbox: ['xid'],
 }
 
 test('every table and every column of a SQLite file is moved, but those that are known not to be', () => {
