@@ -171,6 +171,8 @@ test('whatever another process publishes during the copy is refused; what was ac
   expect(heard.at(-1)).toMatch(/^refused \d+ MOVED_TO not-applied never$/)
   const expected = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', ...accepted]
   expect([...file.effects(), ...(await appliedThere(pool))].toSorted()).toEqual(expected.toSorted())
+  // A consumer hears of it when it next writes: with its heartbeat, if nothing else comes before.
+  await until(() => file.events.some(({ kind }) => kind === 'moved'), 'the consumer has heard of it')
   expect(file.events.filter(({ kind }) => kind === 'moved')).toHaveLength(1)
 })
 
