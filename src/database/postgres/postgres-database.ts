@@ -200,13 +200,15 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
     let session: PostgresSession<Tx> | undefined
     let result: { readonly value: R } | undefined
     let handedOut = false
+    let removals: string | undefined
     const body = async (open: OpenTransaction): Promise<void> => {
       const handOut: HandsOut<Tx> = () => {
         handedOut = true
         return this.#options.handle(open)
       }
-      if (open.removals !== this.#removals) known.clear()
-      this.#removals = open.removals
+      removals = open.removals
+      if (removals !== this.#removals) known.clear()
+      this.#removals = removals
       const inOrder = open.connection !== undefined
       session = new PostgresSession<Tx>(open.execute, { ...stores, life: open.life, openTx: handOut, inOrder, ...how })
       const scope = { open: true }
@@ -229,7 +231,8 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
       if (!(error instanceof Committed) || result === undefined) throw error
     }
     if (session !== undefined) {
-      known.adopt(session.context.made)
+      // What was found before a removal may be gone by now.
+      if (removals === this.#removals) known.adopt(session.context.made)
       changes.committed(session.context.touched)
     }
     return (result as { readonly value: R }).value

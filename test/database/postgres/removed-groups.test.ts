@@ -24,3 +24,16 @@ test('and by another that knew it before: its checkpoints, and its inbox, which 
   await advance(other)
   expect(await other.claim(published('a', 1))).toEqual(['new'])
 })
+
+test('and by one whose transaction was open while it was removed, and only then commits what it knew', async () => {
+  const process = await PostgresWindows.open()
+  const other = await PostgresWindows.open({ of: process })
+  await process.write((session) => session.groups.countFenced(subscription))
+  await other.write(async (session) => {
+    expect(await session.checkpoints.get(subscription, '0')).toBeUndefined()
+    await process.write((removing) => removing.groups.remove(subscription))
+    // Another transaction of its own sees that something was removed.
+    await declare(other)
+  })
+  await advance(other)
+})
