@@ -8,7 +8,8 @@ export default defineConfig({
     // A process per test file: tests open databases, and one of them may take its process down.
     pool: 'forks',
     globalSetup: './test/support/postgres-server.ts',
-    reporters: ['default', './scripts/test-summary.ts'],
+    // The short list first: where only a part of the output is kept, it stands beside the first details.
+    reporters: ['./scripts/test-summary.ts', 'default'],
     projects: [
       {
         extends: true,

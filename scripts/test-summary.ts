@@ -8,7 +8,8 @@ export interface TestCounts {
 }
 
 /**
- * Says after a run why each skipped test was skipped: a test that silently does not run proves nothing.
+ * Says after a run why each skipped test was skipped, since a test that silently does not run proves nothing, and which failed, a
+ * line each.
  * Where `ONEFOLD_TEST_COUNTS` names a file, the counts are written there for `npm run verify`.
  */
 export default class TestSummary implements Reporter {
@@ -16,6 +17,11 @@ export default class TestSummary implements Reporter {
     const tests = modules.flatMap((module) => [...module.children.allTests()])
     const skipped = tests.filter((test) => test.result().state === 'skipped')
     for (const test of skipped) console.log(`skipped: ${test.module.relativeModuleId} > ${test.fullName}: ${reasonOf(test)}`)
+    for (const test of tests) {
+      const [error] = test.result().errors ?? []
+      if (error !== undefined)
+        console.log(`failed: ${test.module.relativeModuleId} > ${test.fullName}: ${briefly(error.message)}`)
+    }
 
     const counts: TestCounts = {
       passed: tests.filter((test) => test.result().state === 'passed').length,
@@ -30,6 +36,11 @@ export default class TestSummary implements Reporter {
     const file = process.env.ONEFOLD_TEST_COUNTS
     if (file !== undefined) writeFileSync(file, JSON.stringify(counts))
   }
+}
+
+/** One line: the details stand elsewhere. */
+function briefly(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').slice(0, 300)
 }
 
 function reasonOf(test: TestCase): string {

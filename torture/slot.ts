@@ -170,7 +170,8 @@ function stateOf(worker: Worker): string {
 }
 
 export function tail(worker: Worker): string {
-  return [`process ${worker.pid}`, ...worker.lines.slice(-15), worker.stderr.slice(-4_000)].join('\n  ')
+  // The error first: of a long story only the beginning may be read.
+  return [`process ${worker.pid}`, worker.stderr.slice(-4_000), ...worker.lines.slice(-15)].join('\n  ')
 }
 
 export async function within<R>(ms: number, promise: Promise<R>): Promise<R | undefined> {

@@ -126,7 +126,11 @@ export class PartitionLoop {
           suspects.clear()
           await database.write((session) => session.ownership.trust(lease), { what: 'trust' })
         }
-        next ??= this.#assignment.next(suspects.limit, end)
+        if (next === undefined) {
+          next = this.#assignment.next(suspects.limit, end)
+          // It may fail while parked messages are attempted, before anybody waits for it: that is heard below, and ends no process.
+          next.catch(() => undefined)
+        }
         const deliveries = await this.#nextOrParked(next)
         if (deliveries === 'parked') continue
         next = undefined
