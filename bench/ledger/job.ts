@@ -11,7 +11,7 @@ export const batchSize = 500
 
 /** Whoever does the job. */
 export interface Subject {
-  /** Makes what it needs in the database. */
+  /** Makes what it needs in the database, if it is not there. */
   prepare(): Promise<void>
   /** Publishes so many at once. */
   publish(messages: readonly Booking[]): Promise<void>
@@ -26,6 +26,8 @@ export interface SubjectOptions {
   readonly url: string
   /** All of a batch in one statement, or each message by itself as one would write it first. */
   readonly style: 'set-based' | 'one by one'
+  /** Called in every transaction after its writes and before its commit. */
+  readonly beforeCommit?: (() => Promise<void>) | undefined
 }
 
 export const tables = `
@@ -75,7 +77,7 @@ export function legsOf({ from, to, amount }: Booking): [string, number][] {
 }
 
 /** Says what is wrong; empty when every message took effect exactly once. */
-export async function audit(pool: Pool, messages: readonly Booking[]): Promise<string[]> {
+export async function audit(pool: Pool, messages: Iterable<Booking>): Promise<string[]> {
   const expected = new Map<string, number>()
   for (const message of messages) for (const [id, amount] of legsOf(message)) expected.set(id, (expected.get(id) ?? 0) + amount)
   const { rows } = await pool.query<{ id: string; balance: string }>('select id, balance from account')

@@ -1,5 +1,6 @@
 /** graphile-worker: a job for 500 messages (or for each), whose task begins a transaction of its own with an inbox in it. */
-import type { Runner } from 'graphile-worker'
+import { EventEmitter } from 'node:events'
+import type { Runner, WorkerEvents } from 'graphile-worker'
 import { Logger, makeWorkerUtils, run } from 'graphile-worker'
 import { Pool } from 'pg'
 import type { Booking } from '../message.ts'
@@ -8,13 +9,18 @@ import { legsOf, moveAll, moveOne, movesOf } from './job.ts'
 
 const silent = new Logger(() => () => undefined)
 
-export function subject({ url, style }: SubjectOptions): Subject {
+export interface GraphileSettings {
+  /** Told the name under which each of its workers locks. */
+  readonly onWorker?: (id: string) => void
+}
+
+export function subject({ url, style, beforeCommit }: SubjectOptions, { onWorker }: GraphileSettings = {}): Subject {
   const pool = new Pool({ connectionString: url, max: 10 })
   let utils: Awaited<ReturnType<typeof makeWorkerUtils>> | undefined
   let runner: Runner | undefined
   return {
     async prepare() {
-      await pool.query('create table inbox (id text primary key)')
+      await pool.query('create table if not exists inbox (id text primary key)')
       utils = await makeWorkerUtils({ pgPool: pool, logger: silent })
       await utils.migrate()
     },
@@ -23,9 +29,12 @@ export function subject({ url, style }: SubjectOptions): Subject {
       await utils?.addJobs(jobs.map((payload) => ({ identifier: 'ledger', payload })))
     },
     async consume() {
+      const events = new EventEmitter() as WorkerEvents
+      events.on('worker:create', ({ worker }) => onWorker?.(worker.workerId))
       runner = await run({
         pgPool: pool,
         logger: silent,
+        events,
         concurrency: 4,
         noHandleSignals: true,
         taskList: {
@@ -46,6 +55,7 @@ export function subject({ url, style }: SubjectOptions): Subject {
                 await client.query("select graphile_worker.add_job('booked', $1::text::json)", [
                   JSON.stringify([one].flat().map(({ id }) => ({ payment: id }))),
                 ])
+              await beforeCommit?.()
               await client.query('commit')
             }),
         },

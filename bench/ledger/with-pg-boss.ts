@@ -9,9 +9,15 @@ interface Db {
   executeSql(text: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
 }
 
-export function subject({ url, style }: SubjectOptions): Subject {
+export interface BossSettings {
+  /** For its constructor, and for the queue of the ledger. */
+  readonly boss?: Readonly<Record<string, unknown>>
+  readonly queue?: Readonly<Record<string, unknown>>
+}
+
+export function subject({ url, style, beforeCommit }: SubjectOptions, settings: BossSettings = {}): Subject {
   const pool = new Pool({ connectionString: url, max: 6 })
-  const boss = new PgBoss({ connectionString: url, max: 10, useListenNotify: true } as never)
+  const boss = new PgBoss({ connectionString: url, max: 10, useListenNotify: true, ...settings.boss } as never)
   boss.on('error', (error) => console.error(error))
   let over = false
   let running: Promise<unknown> | undefined
@@ -31,6 +37,7 @@ export function subject({ url, style }: SubjectOptions): Subject {
       messages.map(({ id }) => ({ data: { payment: id } })),
       { db: tx as never },
     )
+    await beforeCommit?.()
   }
 
   /** Takes some at a time, and commits each with its own completion: `work` would look for one at a time, twice a second. */
@@ -55,9 +62,9 @@ export function subject({ url, style }: SubjectOptions): Subject {
 
   return {
     async prepare() {
-      await pool.query('create table inbox (id text primary key)')
+      await pool.query('create table if not exists inbox (id text primary key)')
       await boss.start()
-      await boss.createQueue('ledger')
+      await boss.createQueue('ledger', settings.queue as never)
       await boss.createQueue('booked')
     },
     publish: async (messages) =>
