@@ -8,14 +8,14 @@ import type { FinalState } from './final-state.ts'
 import { differenceOf, incomparable } from './final-state.ts'
 import type { ScheduleResult } from './schedule.ts'
 import { runSchedule } from './schedule.ts'
-import type { SqliteWorld } from './sqlite-world.ts'
 import type { Subject } from './subject.ts'
 import type { WithoutFaults } from './without-faults.ts'
 import { withoutFaults } from './without-faults.ts'
+import type { WorldDatabase } from './world-database.ts'
 
 export interface ExploreOptions {
   readonly subject: Subject
-  readonly sqlite: SqliteWorld
+  readonly database: WorldDatabase
   /** Every placement of up to so many deviations is tried first. */
   readonly deviations: number
   readonly budgetMs: number
@@ -58,11 +58,11 @@ const turnEveryMs = 50
 
 /** Tries schedules until the budget is used or one of them breaks a rule, which is then made as small as it can be. */
 export async function explore(options: ExploreOptions): Promise<Exploration> {
-  const { subject, sqlite, seed } = options
+  const { subject, database, seed } = options
   const startedMs = clock.monotonicMs()
   const endMs = startedMs + options.budgetMs
   const coverage = new Map<string, number>()
-  const explorer = await Explorer.begin(subject, sqlite)
+  const explorer = await Explorer.begin(subject, database)
   let schedules = 0
   let repeated = 0
   let random = 0
@@ -186,30 +186,30 @@ export class Explorer {
   readonly ignored: readonly string[]
   readonly withoutFaults: WithoutFaults
   readonly #subject: Subject
-  readonly #sqlite: SqliteWorld
+  readonly #database: WorldDatabase
   readonly #expected: FinalState | undefined
   /** How runs without faults end under conditions, by these. */
   readonly #expectedUnder = new Map<string, FinalState>()
 
   private constructor(
     subject: Subject,
-    sqlite: SqliteWorld,
+    database: WorldDatabase,
     { expected, ignored, withoutFaults }: Pick<Explorer, 'ignored' | 'withoutFaults'> & { readonly expected?: FinalState },
   ) {
     this.#subject = subject
-    this.#sqlite = sqlite
+    this.#database = database
     this.#expected = expected
     this.ignored = ignored
     this.withoutFaults = withoutFaults
   }
 
   /** Runs without faults at two different times of day: columns that then differ cannot be compared. */
-  static async begin(subject: Subject, sqlite: SqliteWorld): Promise<Explorer> {
+  static async begin(subject: Subject, database: WorldDatabase): Promise<Explorer> {
     const plain = async (clockOffMs: number, ignored: ReadonlySet<string>): Promise<FinalState> => {
       const decisions = Decisions.following(new Map())
       const { state } = await runSchedule({
         subject,
-        sqlite,
+        database,
         decisions,
         clockOffMs,
         expected: { ignored, differs: () => undefined },
@@ -219,19 +219,19 @@ export class Explorer {
     const nothing = new Set<string>()
     if (!subject.compare) {
       await plain(0, nothing)
-      return new Explorer(subject, sqlite, { ignored: [], withoutFaults: withoutFaults(sqlite) })
+      return new Explorer(subject, database, { ignored: [], withoutFaults: await withoutFaults(database) })
     }
     const [now, later] = [await plain(0, nothing), await plain(86_461_007, nothing)]
     const ignored = incomparable(now, later)
     const expected = await plain(0, new Set(ignored))
-    return new Explorer(subject, sqlite, { expected, ignored, withoutFaults: withoutFaults(sqlite) })
+    return new Explorer(subject, database, { expected, ignored, withoutFaults: await withoutFaults(database) })
   }
 
   async run(decisions: Decisions, story = false): Promise<ScheduleResult> {
     const expected = this.#expected
     const result = await runSchedule({
       subject: this.#subject,
-      sqlite: this.#sqlite,
+      database: this.#database,
       decisions,
       story,
       ...(expected === undefined
@@ -251,7 +251,7 @@ export class Explorer {
     if (end === undefined) {
       const { state } = await runSchedule({
         subject: this.#subject,
-        sqlite: this.#sqlite,
+        database: this.#database,
         decisions: Decisions.following(new Map()),
         conditions: new Conditions(conditions),
         expected: { ignored: new Set(this.ignored), differs: () => undefined },

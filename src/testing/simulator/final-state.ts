@@ -1,22 +1,21 @@
 import { parseJson } from '../../parse-json.ts'
 import type { OutsideWorld } from './outside-world.ts'
-import type { Published, SqliteWorld } from './sqlite-world.ts'
+import type { Published, WorldDatabase } from './world-database.ts'
 
 /** What is there when all is quiet, each part as sorted texts: tables, messages, attention, the outside world's ledger. */
 export type FinalState = ReadonlyMap<string, readonly string[]>
 
-export function finalState(
-  sqlite: SqliteWorld,
+export async function finalState(
+  database: WorldDatabase,
   run: { readonly published: readonly Published[]; readonly outside: OutsideWorld },
   ignored: ReadonlySet<string>,
-): FinalState {
-  const state = new Map(sqlite.userRows(ignored))
+): Promise<FinalState> {
+  const state = new Map(await database.userRows(ignored))
   for (const [topic, messages] of Map.groupBy(run.published, (one) => one.topic))
     state.set(`topic ${topic}`, messages.map(({ data }) => withoutFields(`topic ${topic}`, data, ignored)).sort())
   state.set(
     'attention',
-    sqlite
-      .attention()
+    (await database.attention())
       .map(({ topic, group, kind, data }) => `${kind} ${topic}/${group} ${withoutFields(`topic ${topic}`, data, ignored)}`)
       .sort(),
   )

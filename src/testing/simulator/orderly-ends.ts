@@ -1,19 +1,20 @@
 import type { App } from '../../app.ts'
 import { isOnefoldError } from '../../errors.ts'
-import type { SqliteWorld } from './sqlite-world.ts'
+import type { Awaitable } from '../../message.ts'
 import type { Incarnation, World } from './world.ts'
+import type { WorldDatabase } from './world-database.ts'
 
 /** Processes that are told to stop, and what they must have given back when they say that they have. */
 export class OrderlyStops {
   readonly #world: World
-  readonly #sqlite: SqliteWorld
+  readonly #database: WorldDatabase
   readonly #stopping = new Set<Incarnation>()
   readonly #wrongs: string[] = []
   #failed = 0
 
-  constructor(world: World, sqlite: SqliteWorld) {
+  constructor(world: World, database: WorldDatabase) {
     this.#world = world
-    this.#sqlite = sqlite
+    this.#database = database
   }
 
   get underWay(): boolean {
@@ -27,9 +28,13 @@ export class OrderlyStops {
     self.onDeath.push(() => void this.#stopping.delete(self))
     app.stop(how === 'at once' ? { drainMs: 0 } : {}).then(
       () => {
-        const left = this.#sqlite.heldBy(self.pid)
-        if (left !== '') this.#wrongs.push(`${self} has stopped in good order, and still holds ${left}.`)
-        this.#world.end(self)
+        const ends = (left: string): void => {
+          if (left !== '') this.#wrongs.push(`${self} has stopped in good order, and still holds ${left}.`)
+          this.#world.end(self)
+        }
+        const left = this.#database.heldBy(self.pid)
+        if (typeof left === 'string') ends(left)
+        else void left.then(ends)
       },
       (error: unknown) => {
         this.#failed++
@@ -41,10 +46,10 @@ export class OrderlyStops {
     )
   }
 
-  wrongs(): readonly string[] {
+  async wrongs(): Promise<readonly string[]> {
     const { uncleanEnds } = this.#world
     if (uncleanEnds > 0 || this.#failed > 0) return this.#wrongs
-    const counted = this.#sqlite.uncleanEnds
+    const counted = await this.#database.uncleanEnds()
     if (counted === undefined) return this.#wrongs
     return [...this.#wrongs, `The lease ${counted} counts an unclean end, and no process was killed or frozen.`]
   }
@@ -53,20 +58,24 @@ export class OrderlyStops {
 /** Somebody who waits until the workers are idle, as a test or a deployment does. */
 export class IdleWatch {
   readonly #world: World
-  /** What is there to be done; undefined: it is too early to ask. */
-  readonly #left: () => string | undefined
+  /** It is too early to ask as long as this is false. */
+  readonly #ready: () => boolean
+  /** What is there to be done. */
+  readonly #left: () => Awaitable<string>
   readonly #seen = new WeakSet<Incarnation>()
   readonly wrongs: string[] = []
 
-  constructor(world: World, left: () => string | undefined) {
+  constructor(world: World, ready: () => boolean, left: () => Awaitable<string>) {
     this.#world = world
+    this.#ready = ready
     this.#left = left
   }
 
   async ask(self: Incarnation, app: App<unknown>): Promise<void> {
-    while (this.#left() === undefined) await new Promise<void>((resolve) => void this.#world.timer(self, 1, resolve))
+    while (!this.#ready()) await new Promise<void>((resolve) => void this.#world.timer(self, 1, resolve))
     await app.idle()
-    const left = this.#left()
+    const asked = this.#left()
+    const left = typeof asked === 'string' ? asked : await asked
     if (left !== '') this.wrongs.push(`${self} says that it is idle, and there is work left (${left}).`)
     this.#seen.add(self)
   }

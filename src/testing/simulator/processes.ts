@@ -2,6 +2,7 @@ import type { App } from '../../app.ts'
 import type { AppBlueprint, Simulable } from '../../app-blueprint.ts'
 import type { AnyCall } from '../../call.ts'
 import type { ConsumeOptions } from '../../consume/consume-options.ts'
+import type { Database } from '../../database/database.ts'
 import type { AppEvent } from '../../event.ts'
 import type { Message } from '../../message.ts'
 import { isThenable } from '../../message.ts'
@@ -9,12 +10,12 @@ import { onefold } from '../../onefold.ts'
 import type { AnyTopic } from '../../topic.ts'
 import type { Operation, PublishOperation } from '../history.ts'
 import type { BrokerWorld } from './broker-world.ts'
+import type { TransactionLog } from './commit-faults.ts'
 import type { DeadlyMessages } from './deadly-messages.ts'
 import { declaring } from './declarations.ts'
 import type { OutsideWorld } from './outside-world.ts'
 import { placeOf, telling, tellingTransactions } from './places.ts'
 import { SimulatedBroker } from './simulated-broker.ts'
-import type { SimulatedDatabase, TransactionLog } from './simulated-database.ts'
 import { simulatedRuntime } from './simulated-runtime.ts'
 import type { Subject } from './subject.ts'
 import type { Incarnation, World } from './world.ts'
@@ -96,7 +97,7 @@ export interface ProcessContext {
 export function appFor(
   context: ProcessContext,
   self: Incarnation,
-  database: SimulatedDatabase,
+  database: Database<unknown>,
 ): {
   readonly app: App<unknown>
   /** What code of the user's gets that calls the app itself. */
@@ -107,7 +108,7 @@ export function appFor(
   const made = declaring(world, () => subject.make())
   const { options, consumers, schedules } = made.blueprint
   const app = onefold<unknown>({
-    database: database as never,
+    database,
     ...(options.source === undefined ? {} : { source: options.source }),
     runtime: simulatedRuntime(world, self, lives),
     ...(context.broker === undefined ? {} : { broker: new SimulatedBroker(context.broker, self) }),

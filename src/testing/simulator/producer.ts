@@ -1,5 +1,7 @@
 import type { App } from '../../app.ts'
 import { isOnefoldError } from '../../errors.ts'
+import type { Awaitable } from '../../message.ts'
+import { isThenable } from '../../message.ts'
 import { PublishIncompleteError } from '../../publish/publish-incomplete.ts'
 import type { Operation, PublishOperation } from '../history.ts'
 import type { EffectLog } from './processes.ts'
@@ -31,9 +33,9 @@ export class Producer {
   readonly #effects: EffectLog
   readonly #way: PublishingWay
   /** Writes a row of the producer's own. */
-  readonly #note: (tx: unknown, fact: string) => void
+  readonly #note: (tx: unknown, fact: string) => Awaitable<void>
   readonly #keepsWaiting: (topic: string, id: string) => boolean
-  readonly #forget: (topic: string) => boolean
+  readonly #forget: ((topic: string) => boolean) | undefined
   readonly #answered = new Set<number>()
   #late = false
 
@@ -43,11 +45,11 @@ export class Producer {
     readonly history: Operation[]
     readonly effects: EffectLog
     readonly way: PublishingWay
-    readonly note: (tx: unknown, fact: string) => void
+    readonly note: (tx: unknown, fact: string) => Awaitable<void>
     /** Some group keeps this message for a person. */
     readonly keepsWaiting: (topic: string, id: string) => boolean
-    /** The topic's window forgets all it knows; false: not just now. */
-    readonly forget: (topic: string) => boolean
+    /** The topic's window forgets all it knows; false: not just now. Undefined: it cannot be made to. */
+    readonly forget: ((topic: string) => boolean) | undefined
   }) {
     this.#world = options.world
     this.#workload = options.workload
@@ -78,7 +80,8 @@ export class Producer {
    * it is known all the same. What nobody keeps would rightly be taken for another message, so of that nothing is forgotten.
    */
   async #perhapsLater(self: Incarnation, [first]: readonly Asked[]): Promise<void> {
-    if (first === undefined || this.#late || first.index !== this.#workload.length - 1) return
+    const forget = this.#forget
+    if (forget === undefined || first === undefined || this.#late || first.index !== this.#workload.length - 1) return
     const { topic, identity } = first.told
     const repeats = this.#workload.slice(0, -1).some((item, index) => {
       const told = this.#told(index, item)
@@ -89,7 +92,7 @@ export class Producer {
     const at = `producer: publish again to ${topic} for ${identity}`
     if (this.#world.decisions.choose(at, [fine, 'later, when its window has forgotten it']) === fine) return
     await new Promise<void>((resolve) => void this.#world.timer(self, laterMs, resolve))
-    if (this.#keepsWaiting(topic, identity) && this.#forget(topic))
+    if (this.#keepsWaiting(topic, identity) && forget(topic))
       this.#world.tell('the world', `the window of ${topic} has forgotten everything`)
   }
 
@@ -133,7 +136,8 @@ export class Producer {
         receipts.forEach((receipt, index) => void this.#taken(self, asked[index] as Asked, receipt.status))
       } else if (this.#way === 'in transactions of its own') {
         await app.transaction(async ({ tx, publish }) => {
-          this.#note(tx, factOf(one.index))
+          const noted = this.#note(tx, factOf(one.index))
+          if (isThenable(noted)) await noted
           if (one.index % 2 === 0) await app.publish(topic, one.item.data as never, { ...given(one.item), tx })
           else publish(topic, one.item.data as never, given(one.item))
         })

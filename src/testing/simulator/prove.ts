@@ -18,6 +18,7 @@ import type { Invariant, Provable, Subject, WorkItem } from './subject.ts'
 import { blueprintOf } from './subject.ts'
 import { surroundings } from './surroundings.ts'
 import type { Moment } from './world.ts'
+import type { WorldDatabase } from './world-database.ts'
 
 export interface ProveOptions {
   /** What is published, in this order, each under its id until it has an answer. 1 to 100; repeats and what is refused belong in it. */
@@ -91,11 +92,11 @@ export async function prove(app: Provable, options: ProveOptions): Promise<Certi
     seed: whole('seed', options.seed, 1, 0, Number.MAX_SAFE_INTEGER),
   }
   const replayed = options.replay === undefined ? undefined : deviationsOf(options.replay)
-  const sqlite = new SqliteWorld(nodeRuntime(), subject.setup)
+  const database: WorldDatabase = new SqliteWorld(nodeRuntime(), subject.setup)
   const globals = replaceGlobals(surroundings)
   try {
     if (replayed !== undefined) {
-      const explorer = await Explorer.begin(subject, sqlite)
+      const explorer = await Explorer.begin(subject, database)
       const result = await explorer.run(Decisions.following(replayed), true)
       const [violation] = result.violations
       if (violation !== undefined) throw new ProofFailed(failureOf(subject, result, violation.rule, 1, replayed.size))
@@ -103,14 +104,14 @@ export async function prove(app: Provable, options: ProveOptions): Promise<Certi
       const found = { ...noExploration, schedules: 1, ignored, withoutFaults }
       return certificateOf(subject, bounded.seed, found, { asked: vectorOf(replayed), taken: vectorOf(result.deviations) })
     }
-    const found = await explore({ subject, sqlite, ...bounded, signal: options.signal, onProgress: options.onProgress })
+    const found = await explore({ subject, database, ...bounded, signal: options.signal, onProgress: options.onProgress })
     const { failure } = found
     if (failure !== undefined)
       throw new ProofFailed(failureOf(subject, failure.result, failure.rule, failure.found, failure.shrunkFrom))
     return certificateOf(subject, bounded.seed, found)
   } finally {
     globals[Symbol.dispose]()
-    sqlite.close()
+    await database.close()
   }
 }
 

@@ -9,25 +9,24 @@ import type { Operation } from '../history.ts'
 import { bookkeeping } from './bookkeeping.ts'
 import { BrokerWorld } from './broker-world.ts'
 import { Conditions } from './conditions.ts'
+import { DatabasePorts } from './database-ports.ts'
 import { DeadlyMessages } from './deadly-messages.ts'
 import type { Decision, Decisions, Deviations } from './decisions.ts'
 import { consumersOf } from './declarations.ts'
 import { SimulationEscape } from './escape.ts'
 import type { FinalState } from './final-state.ts'
 import { finalState } from './final-state.ts'
-import { forget } from './forgetting.ts'
 import { IdleWatch, OrderlyStops } from './orderly-ends.ts'
 import { OutsideWorld } from './outside-world.ts'
 import { People } from './people.ts'
 import { appFor, EffectLog, leaseMs } from './processes.ts'
 import type { PublishingWay } from './producer.ts'
 import { Producer, publishingWays } from './producer.ts'
-import { SimulatedDatabase } from './simulated-database.ts'
-import type { Published, SqliteWorld } from './sqlite-world.ts'
 import type { Subject } from './subject.ts'
 import { surroundWith } from './surroundings.ts'
 import type { Moment } from './world.ts'
 import { Incarnation, nobody, World } from './world.ts'
+import type { Published, WorldDatabase } from './world-database.ts'
 
 /** After this much simulated time, and so many steps, without an end: something waits for ever. */
 const bounds = { steps: 60_000, ms: 3_600_000 }
@@ -54,7 +53,7 @@ export interface ScheduleResult {
 
 export interface ScheduleOptions {
   readonly subject: Subject
-  readonly sqlite: SqliteWorld
+  readonly database: WorldDatabase
   readonly decisions: Decisions
   readonly story?: boolean
   /** Milliseconds by which this run's clock is off: what depends on it shows. */
@@ -67,8 +66,8 @@ export interface ScheduleOptions {
 
 /** Runs one schedule from an empty database to its quiet end, and judges it. */
 export async function runSchedule(options: ScheduleOptions): Promise<ScheduleResult> {
-  const { subject, sqlite, decisions } = options
-  sqlite.reset()
+  const { subject, database, decisions } = options
+  await database.reset()
   subject.reset?.()
   const world = new World({
     decisions,
@@ -82,7 +81,11 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
   let trouble: unknown
   try {
     run.start()
-    ended = await world.run(() => run.ended, bounds)
+    ended = await world.run(
+      () => run.ended,
+      bounds,
+      () => run.look(),
+    )
   } catch (error) {
     trouble = error
   } finally {
@@ -90,8 +93,10 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
     surroundWith(undefined)
   }
   if (trouble instanceof SimulationEscape) throw trouble
-  const state = finalState(sqlite, run, options.expected?.ignored ?? new Set())
-  const violations = trouble === undefined ? run.judge(ended, state) : [{ rule: 'no error', what: String(trouble) }]
+  const published = await run.published()
+  const state = await finalState(database, { published, outside: run.outside }, options.expected?.ignored ?? new Set())
+  const violations =
+    trouble === undefined ? await run.judge(ended, state, published) : [{ rule: 'no error', what: String(trouble) }]
   return {
     trail: decisions.trail,
     deviations: decisions.deviations(),
@@ -112,7 +117,7 @@ class Run {
   readonly #options: ScheduleOptions
   readonly #lives: Incarnation[] = []
   readonly #apps = new Map<Incarnation, App<unknown>>()
-  readonly #neighbours = new Set<SimulatedDatabase>()
+  readonly #ports: DatabasePorts
   readonly #effects: EffectLog
   readonly #producer: Producer
   readonly #stops: OrderlyStops
@@ -131,7 +136,8 @@ class Run {
     this.#world = world
     this.#options = options
     this.#effects = new EffectLog(this.history)
-    this.#stops = new OrderlyStops(world, options.sqlite)
+    this.#stops = new OrderlyStops(world, options.database)
+    this.#ports = new DatabasePorts(world, options.database)
     // One worker at work and one in wait show most; two at work at the same time show the rest, and take twice the steps.
     this.#partitions = options.decisions.choose('the world: partitions of a topic', ['one', 'two']) === 'one' ? 1 : 2
     this.#broker =
@@ -140,7 +146,7 @@ class Run {
         : new BrokerWorld(world, subject.broker, this.#partitions, {
             // What a producer may still publish again would come with a later time, and rightly be taken for another message.
             mayForget: () => this.#producer.done,
-            forget: ({ topic, group }) => forget(options.sqlite, world, topic, group),
+            forget: ({ topic, group }) => this.#ports.forget(topic, group),
           })
     const way = options.decisions.choose('the world: how messages are published', publishingWays) as PublishingWay
     this.#producer = new Producer({
@@ -149,9 +155,9 @@ class Run {
       history: this.history,
       effects: this.#effects,
       way,
-      note: (tx, fact) => options.sqlite.note(tx, fact),
-      keepsWaiting: (topic, id) => options.sqlite.keepsWaiting(topic, id),
-      forget: (topic) => forget(options.sqlite, world, topic, ''),
+      note: (tx, fact) => options.database.note(tx, fact),
+      keepsWaiting: (topic, id) => options.database.keepsWaiting(topic, id),
+      forget: options.database.forgets ? (topic) => this.#ports.forget(topic, '') : undefined,
     })
     // What a broker elsewhere has in store for others, a worker cannot know.
     const watched = subject.broker === undefined ? ['somebody waits until they are'] : []
@@ -172,7 +178,11 @@ class Run {
     this.#idle =
       asked === 'nobody asks'
         ? undefined
-        : new IdleWatch(world, () => (this.#producer.done ? options.sqlite.whatIsLeftNow() : undefined))
+        : new IdleWatch(
+            world,
+            () => this.#producer.done,
+            () => options.database.leftNow(),
+          )
     this.conditions = options.conditions ?? new Conditions()
     this.outside = new OutsideWorld(world, this.history, {
       models: subject.outside,
@@ -192,15 +202,13 @@ class Run {
   }
 
   #life(name: string, started: (self: Incarnation, app: App<unknown>) => void): void {
-    const { subject, sqlite } = this.#options
+    const { subject } = this.#options
     const self = new Incarnation(name, 1 + this.#lives.filter((life) => life.name === name).length, this.#lives.length + 1)
     this.#lives.push(self)
-    const database = new SimulatedDatabase({
+    const database = this.#ports.open({
       world: this.#world,
-      sqlite,
       self,
       log: this.#effects,
-      neighbours: this.#neighbours,
       // A person clicks again until it is done; nothing is shown by killing somebody who looks on.
       everyCommit: subject.everyCommit && name !== 'person',
       maxPartitions: this.#partitions,
@@ -262,18 +270,22 @@ class Run {
     this.#world.trouble ??= error instanceof Error ? error : new Error(String(error))
   }
 
+  look(): Promise<void> | undefined {
+    return this.#producer.done ? this.#options.database.look() : undefined
+  }
+
   /** Asked when nobody has anything to do at this moment: is there anything left that anybody should do? */
   get ended(): boolean {
-    const { sqlite } = this.#options
+    const { database } = this.#options
     if (!this.#producer.done || this.#stops.underWay) return false
     const world = this.#world
     if (this.#lives.some((life) => !life.dead && life.frozenUntilMs > world.nowMs)) return false
     if (this.#lives.some((life) => life.dead && !this.#lives.some((later) => later.name === life.name && later.life > life.life)))
       return false
     if (this.outside.pending > 0 || this.#left() !== '') return false
-    this.#openTwice ??= sqlite.openTwice()
+    this.#openTwice ??= database.openTwice()
     if (this.#people.atWork) return false
-    if (sqlite.needsPerson) {
+    if (database.needsPerson) {
       this.#people.settleAll()
       return false
     }
@@ -281,12 +293,12 @@ class Run {
   }
 
   #left(): string {
-    return [this.#options.sqlite.whatIsLeft(), this.#broker?.whatIsLeft() ?? ''].filter((what) => what !== '').join(', ')
+    return [this.#options.database.whatIsLeft(), this.#broker?.whatIsLeft() ?? ''].filter((what) => what !== '').join(', ')
   }
 
   /** Everything that was published, wherever messages travel. */
-  get published(): readonly Published[] {
-    if (this.#broker === undefined) return this.#options.sqlite.published()
+  async published(): Promise<readonly Published[]> {
+    if (this.#broker === undefined) return await this.#options.database.published()
     // Some brokers hold a message twice: what counts is that it is there.
     const all = [...this.#broker.messages()].map(({ topic, envelope: { id, key, json } }) => ({
       topic,
@@ -302,8 +314,8 @@ class Run {
     for (const module of this.#stoodFor) module[standIn] = undefined
   }
 
-  judge(ended: 'ended' | 'stuck' | 'endless', state: FinalState): Violated[] {
-    const { subject, sqlite, expected } = this.#options
+  async judge(ended: 'ended' | 'stuck' | 'endless', state: FinalState, published: readonly Published[]): Promise<Violated[]> {
+    const { subject, database, expected } = this.#options
     if (ended !== 'ended') {
       const left = this.#left()
       return [
@@ -316,17 +328,18 @@ class Run {
         },
       ]
     }
-    sqlite.addTo(this.history, this.published)
+    await database.addTo(this.history, published)
     const violations: Violated[] = checkAll(this.history, this.#promises()).map(({ checker, what }) => ({ rule: checker, what }))
-    const wrongs = [...this.#stops.wrongs(), ...(this.#idle?.wrongs ?? [])]
+    const wrongs = [...(await this.#stops.wrongs()), ...(this.#idle?.wrongs ?? [])]
     violations.push(...wrongs.map((what) => ({ rule: 'stop and idle', what })))
-    violations.push(...this.#deadly.wrongs(sqlite.behind()).map((what) => ({ rule: 'attention', what })))
+    violations.push(...this.#deadly.wrongs(await database.behind()).map((what) => ({ rule: 'attention', what })))
     if (this.#openTwice !== undefined) violations.push({ rule: 'attention', what: this.#openTwice })
     violations.push(...this.outside.wrongs.map((what) => ({ rule: 'call-token', what })))
     violations.push(...this.#people.wrongs.map((what) => ({ rule: 'attention', what })))
-    violations.push(...bookkeeping(sqlite, this.history, this.#effectivelyOnce).map((what) => ({ rule: 'bookkeeping', what })))
+    const kept = await bookkeeping(database, this.history, this.#effectivelyOnce)
+    violations.push(...kept.map((what) => ({ rule: 'bookkeeping', what })))
     for (const [name, invariant] of subject.invariants) {
-      const wrong = sqlite.judge(invariant)
+      const wrong = await database.judge(invariant)
       if (wrong !== undefined) violations.push({ rule: name, what: wrong })
     }
     const { conditions } = this

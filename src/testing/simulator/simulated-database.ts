@@ -8,49 +8,16 @@ import { OnefoldError } from '../../errors.ts'
 import type { DatabaseStatus } from '../../inspect/status.ts'
 import type { Awaitable } from '../../message.ts'
 import { isThenable } from '../../message.ts'
-import type { AnyTopic } from '../../topic.ts'
+import { commitFaults, fewerPartitions, never, ofMessages, undoneWithSavepoints } from './commit-faults.ts'
 import { SimulationEscape } from './escape.ts'
 import type { SqliteWorld } from './sqlite-world.ts'
 import { ProcessConnection, prefix, ReadingConnection } from './sqlite-world.ts'
-import type { Incarnation, World } from './world.ts'
 import { fine, stopFaults } from './world.ts'
+import type { ProcessDatabaseOptions } from './world-database.ts'
 
-/** What may go wrong with a commit. Every one of them has been seen on a real engine. */
-export const commitFaults = [
-  'killed before COMMIT',
-  'killed after COMMIT',
-  'refused, busy',
-  'COMMIT took effect, answer lost',
-  'COMMIT lost, answer lost',
-  'frozen before it',
-  'frozen inside its transaction',
-] as const
-
-/** Commits that move messages. The others keep house: leases, membership, declarations. */
-const ofMessages = /^(publish|consume|transaction|relay|acknowledge|release delayed|schedule)/
-
-/** What a process has done in its open transaction: told to the world when that commits, and forgotten when it does not. */
-export interface TransactionLog {
-  begun(self: Incarnation): void
-  committed(self: Incarnation): void
-  rolledBack(self: Incarnation): void
-  /** How much it has done: for `undoTo`, when a savepoint is undone. */
-  mark(): number
-  undoTo(mark: number): void
-  /** Whoever asked for this commit will not learn what became of it. */
-  unanswered(self: Incarnation): void
-}
-
-export interface SimulatedDatabaseOptions {
-  readonly world: World
+export interface SimulatedDatabaseOptions extends ProcessDatabaseOptions {
   readonly sqlite: SqliteWorld
-  readonly self: Incarnation
-  readonly log: TransactionLog
   readonly neighbours: Set<SimulatedDatabase>
-  /** Also commits that only keep house may fail. */
-  readonly everyCommit: boolean
-  /** Partitions of a topic, at most. */
-  readonly maxPartitions: number
 }
 
 /** The database port of one simulated process, over real SQL: every commit is a place where the world may fail it. */
@@ -268,41 +235,4 @@ export class SimulatedDatabase implements Database<SqliteTx> {
   async backup(): Promise<void> {
     throw new SimulationEscape('app.backup()')
   }
-}
-
-/** A schedule with eight partitions of every topic would be mostly leases. */
-function fewerPartitions(session: SqliteSession, most: number): void {
-  const { topics } = session
-  const declare = topics.declare.bind(topics)
-  const reduced = new Map<AnyTopic, AnyTopic>()
-  topics.declare = (topic) => {
-    let small = reduced.get(topic)
-    if (small === undefined) {
-      small = { ...topic, settings: { ...topic.settings, partitions: Math.min(most, topic.settings.partitions ?? most) } }
-      reduced.set(topic, small)
-    }
-    return declare(small)
-  }
-}
-
-/** What was done inside a savepoint that is undone has not been done. */
-function undoneWithSavepoints(session: SqliteSession, log: TransactionLog): void {
-  const savepoint = session.savepoint.bind(session)
-  session.savepoint = <R>(work: () => Awaitable<R>): Awaitable<R> => {
-    const mark = log.mark()
-    const undo = (error: unknown): never => {
-      log.undoTo(mark)
-      throw error
-    }
-    try {
-      const result = savepoint(work)
-      return isThenable(result) ? result.then((value) => value as R, undo) : result
-    } catch (error) {
-      return undo(error)
-    }
-  }
-}
-
-function never<R>(): Promise<R> {
-  return new Promise<R>(() => undefined)
 }

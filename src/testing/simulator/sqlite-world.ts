@@ -1,15 +1,15 @@
 import { DatabaseSync } from 'node:sqlite'
-import type { AttentionKind } from '../../attention/attention-store.ts'
 import type { SqliteConnection, SqliteStatement } from '../../database/sqlite/connection.ts'
 import { nodeConnection } from '../../database/sqlite/connection.ts'
 import { migrate } from '../../database/sqlite/open-file.ts'
 import type { SqliteTx } from '../../database/sqlite/transaction-handle.ts'
 import type { Runtime } from '../../runtime.ts'
-import type { Operation } from '../history.ts'
 import { CommittedReads } from './committed-reads.ts'
 import { keepTables } from './kept-tables.ts'
 import type { Invariant } from './subject.ts'
 import type { Incarnation } from './world.ts'
+import type { Published } from './world-database.ts'
+import { openTwiceText, questions, saidBy, told, WorldDatabase } from './world-database.ts'
 
 /** A table of the user's, with what of it can be compared between runs. */
 interface UserTable {
@@ -17,39 +17,11 @@ interface UserTable {
   readonly columns: readonly string[]
 }
 
-/** A message that is there for consumers. */
-export interface Published {
-  readonly topic: string
-  readonly id: string
-  /** JSON. */
-  readonly data: string
-  /** Who waits behind whom: null and undefined for nobody. */
-  readonly key?: string | null
-}
-
 export const prefix = 'onefold_'
 /** What a producer writes in the transactions in which it publishes. */
 const facts = `${prefix}simulated_fact`
 
 const messages = `select topic, id, key, data from ${prefix}message order by topic, partition, "offset"`
-const waiting = `select s.topic, s.grp as "group", a.kind, a.data from ${prefix}attention a join ${prefix}subscription s using (subscription)
-  where a.state = 'open'`
-const attention = `select s.topic, s.grp, a.id, a.kind, a.error_message like '% was received before with other data.' as reused from ${prefix}attention a join ${prefix}subscription s using (subscription)
-  where a.state = 'open' order by a.attention`
-const twice = `select s.topic, s.grp, a.id, count(*) as times from ${prefix}attention a join ${prefix}subscription s using (subscription)
-  where a.state = 'open' group by a.parked having times > 1 limit 1`
-const forPerson = `select 1 from ${prefix}attention where state = 'open' and (kind in ('unknown-outcome', 'late-message') or kind = 'dead-letter' and
-  (error_message like '%(simulated)%' or error_message like 'the process ended % times while message % was running alone.')) limit 1`
-const waitsForGood = `select 1 from ${prefix}attention join ${prefix}subscription s using (subscription)
-  where s.topic = ? and id = ? and state = 'open' and kind = 'dead-letter' and error_message not like '%(simulated)%'
-    and error_message not like 'the process ended % times while message % was running alone.'`
-const held = `with mine as (select owner from ${prefix}owner where pid = ?)
-  select 'the lease ' || name as what from ${prefix}lease where owner in mine
-  union all select 'its place in ' || membership from ${prefix}member where owner in mine
-  union all select 'its entry as an owner' from mine`
-const behind = `select s.topic, s.grp as "group", p.id from ${prefix}parked p join ${prefix}subscription s using (subscription)
-  where p.state = 'behind'`
-const parked = `select s.topic, s.grp, p.id from ${prefix}parked p join ${prefix}subscription s using (subscription)`
 const leftNow = `
   select s.topic || '/' || s.grp as what, sum(p.head - coalesce(c."offset", 0)) as messages
     from ${prefix}subscription s join ${prefix}topic t on t.name = s.topic join ${prefix}partition p on p.topic = t.topic
@@ -61,11 +33,16 @@ const leftNow = `
 const left = `${leftNow}
   union all select 'to be delivered later', count(*) from ${prefix}schedule having count(*) > 0`
 
+const withPrefix = (sql: string): string => sql.replaceAll('{p}', prefix)
+
 /**
  * One real SQLite database in memory, which all simulated processes share. Transactions are real; only one is open at a time,
  * and who has it open is known. Between schedules it is emptied, not made again.
  */
-export class SqliteWorld {
+export class SqliteWorld extends WorldDatabase {
+  readonly engine = 'SQLite'
+  readonly resetMs = undefined
+  readonly forgets = true
   readonly database: DatabaseSync
   readonly connection: SqliteConnection
   commits = 0
@@ -75,6 +52,7 @@ export class SqliteWorld {
   #userTables: readonly UserTable[] = []
 
   constructor(runtime: Runtime, setup: ((database: DatabaseSync) => void) | undefined) {
+    super()
     this.database = new DatabaseSync(':memory:')
     this.connection = nodeConnection(this.database, ':memory:')
     this.#setup = setup
@@ -82,7 +60,6 @@ export class SqliteWorld {
     this.connection.exec(`create table ${facts} (fact text primary key) strict`)
   }
 
-  /** As it was before anything happened: Onefold's tables, and the user's as `setup` leaves them. */
   reset(): void {
     if (this.connection.inTransaction) this.connection.exec('rollback')
     this.commits = 0
@@ -124,7 +101,6 @@ export class SqliteWorld {
     return columns.map(({ name }) => name).filter((name) => name !== counted)
   }
 
-  /** The user's tables, as one text a row, in an order of their own. */
   userRows(ignored: ReadonlySet<string>): Map<string, readonly string[]> {
     const state = new Map<string, readonly string[]>()
     for (const { name, columns } of this.#userTables) {
@@ -146,101 +122,51 @@ export class SqliteWorld {
     return state
   }
 
-  /** Messages a group has not come to, or is to attempt again, or that are to be delivered later: in words, and '' for none. */
   whatIsLeft(): string {
     return this.#listed(left)
   }
 
-  /** The same without what is to be delivered later. */
   whatIsLeftNow(): string {
     return this.#listed(leftNow)
   }
 
   #listed(sql: string): string {
-    return this.committedReads
-      .prepare(sql)
-      .all<{ what: string; messages: number }>()
-      .map(({ what, messages }) => `${what}: ${messages}`)
-      .join(', ')
+    return told(this.#ask<{ what: string; messages: number }>(sql))
   }
 
-  /** Something waits that a person can see to: calls of which nobody knows, or what the world itself has brought about. */
   get needsPerson(): boolean {
-    return this.committedReads.prepare(forPerson).get() !== undefined
+    return this.#ask(questions.forPerson).length > 0
   }
 
-  /** A message that stands open in attention more than once: a person would have to act on it again and again. */
   openTwice(): string | undefined {
-    const row = this.committedReads.prepare(twice).get<{ topic: string; grp: string; id: string; times: number }>()
-    return row === undefined
-      ? undefined
-      : `${row.id} of topic ${row.topic} stands open in attention ${row.times} times for group ${row.grp}.`
+    return openTwiceText(this.#ask<{ topic: string; grp: string; id: string; times: number }>(questions.twice)[0])
   }
 
-  /** Writes a row of a producer's own, once. */
   note(tx: unknown, fact: string): void {
     ;(tx as SqliteTx).run(`insert into ${facts} values (?) on conflict do nothing`, fact)
   }
 
-  /** A message that some group does not let go: its identity is known for as long as it waits for a person. */
   keepsWaiting(topic: string, id: string): boolean {
-    return this.connection.prepare(waitsForGood).get(topic, id) !== undefined
+    return this.rows(questions.waitsForGood, topic, id).length > 0
   }
 
-  /** What this process has not given back, in words; '' for nothing. */
-  heldBy(pid: number): string {
-    return this.connection
-      .prepare(held)
-      .all<{ what: string }>(pid)
-      .map(({ what }) => what)
-      .join(', ')
+  rows<R>(sql: string, ...params: readonly (string | number)[]): R[] {
+    return this.connection.prepare(withPrefix(sql)).all<R>(...params)
   }
 
-  /** A lease whose last owners are said to have ended uncleanly. */
-  get uncleanEnds(): string | undefined {
-    return this.connection.prepare(`select name from ${prefix}lease where crashes > 0`).get<{ name: string }>()?.name
+  protected ask<R>(sql: string, ...params: readonly (string | number)[]): R[] {
+    return this.rows(sql, ...params)
   }
 
-  /** Who waits behind another message of its key. */
-  behind(): { topic: string; group: string; id: string }[] {
-    return this.connection.prepare(behind).all()
+  /** Idle processes have it asked again and again. */
+  #ask<R>(sql: string): R[] {
+    return this.committedReads.prepare(withPrefix(sql)).all<R>()
   }
 
-  /** What stands in the log, where the database is the broker. */
   published(): Published[] {
     return this.connection.prepare(messages).all<Published>()
   }
 
-  /** What waits for a person. */
-  attention(): { topic: string; group: string; kind: string; data: string }[] {
-    return this.committedReads.prepare(waiting).all()
-  }
-
-  /** What was published from inside, what came to wait for a person, and the end, for the checkers. */
-  addTo(history: Operation[], published: readonly Published[]): void {
-    const { connection } = this
-    const known = new Set(history.flatMap((one) => (one.op === 'publish' ? [`${one.topic} ${one.identity}`] : [])))
-    for (const { topic, id, key, data } of published) {
-      if (known.has(`${topic} ${id}`)) continue
-      history.push({ op: 'publish', topic, identity: id, outcome: 'happened', ...(key == null ? {} : { key }), body: data })
-    }
-    for (const { fact } of connection.prepare(`select fact from ${facts}`).all<{ fact: string }>())
-      history.push({ op: 'fact', fact })
-    const rows = connection
-      .prepare(attention)
-      .all<{ topic: string; grp: string; id: string; kind: AttentionKind; reused: number }>()
-    // Another body under an identity that is taken waits for a person as well; the message of that identity does not.
-    for (const { topic, grp, id, kind, reused } of rows)
-      if (reused === 0) history.push({ op: 'attention', topic, group: grp, identity: id, kind })
-    const waiting = connection.prepare(parked).all<{ topic: string; grp: string; id: string }>()
-    history.push({
-      op: 'end',
-      quiet: true,
-      waiting: waiting.map(({ topic, grp, id }) => ({ topic, group: grp, identity: id })),
-    })
-  }
-
-  /** What an invariant of the user's says of what is committed; undefined when it holds. */
   judge(invariant: Invariant): string | undefined {
     const { connection } = this
     try {
@@ -248,7 +174,7 @@ export class SqliteWorld {
         all: (sql, ...params) => connection.prepare(sql).all(...params),
         get: (sql, ...params) => connection.prepare(sql).get(...params),
       })
-      return said === false ? 'It does not hold.' : typeof said === 'string' ? said : undefined
+      return saidBy(said)
     } catch (error) {
       return (error as Error)?.message ?? String(error)
     }

@@ -1,6 +1,5 @@
 import { placeOf } from './places.ts'
-import type { SqliteWorld } from './sqlite-world.ts'
-import { prefix } from './sqlite-world.ts'
+import type { WorldDatabase } from './world-database.ts'
 
 /** How the schedule without faults ended for messages whose handlers did not manage: of those, all others show little. */
 export interface WithoutFaults {
@@ -25,23 +24,23 @@ interface Row {
 
 const needed = `
   select s.topic, s.grp, a.id, a.error_name as name, a.error_message as message, a.error_stack as stack
-    from ${prefix}attention a join ${prefix}subscription s using (subscription)
-    group by a.subscription, a.source, a.id order by min(a.attention)`
-const behind = `select count(*) as messages from ${prefix}parked where state = 'behind'`
+    from {p}attention a join {p}subscription s using (subscription)
+    where a.attention in (select min(attention) from {p}attention group by subscription, source, id) order by a.attention`
+const behind = `select count(*) as messages from {p}parked where state = 'behind'`
 
 /** Asked when the schedule without faults has ended, before the next begins. */
-export function withoutFaults(sqlite: SqliteWorld): WithoutFaults {
-  const rows = sqlite.connection.prepare(needed).all<Row>()
+export async function withoutFaults(database: WorldDatabase): Promise<WithoutFaults> {
+  const rows = await database.rows<Row>(needed)
   const [first] = rows
   const place = first === undefined ? undefined : placeOf({ name: '', message: '', stack: first.stack })
   return {
     attention: rows.length,
-    behind: sqlite.connection.prepare(behind).get<{ messages: number }>()?.messages ?? 0,
+    behind: Number((await database.rows<{ messages: number }>(behind))[0]?.messages ?? 0),
     first:
       first === undefined
         ? undefined
         : `${first.topic}/${first.grp} ${first.id}: ${first.name}: ${first.message}${place === undefined ? '' : ` (${place})`}`,
-    hint: rows.some(({ message }) => message.includes('no such table'))
+    hint: rows.some(({ message }) => /no such table|relation ".*" does not exist/.test(message))
       ? "The simulated database begins without the handlers' own tables: make them in `setup`."
       : undefined,
   }

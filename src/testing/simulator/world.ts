@@ -41,6 +41,13 @@ export interface PortCall {
   begin(fault: string): void
 }
 
+/** Something real that a process waits for: until it is done nobody does anything, and no time passes. */
+export interface Errand {
+  readonly owner: Incarnation
+  /** Answers what hands the answer over. It does not reject. */
+  run(): Promise<() => void>
+}
+
 interface Timer {
   atMs: number
   readonly order: number
@@ -86,6 +93,7 @@ export class World {
   /** How often a process was killed, or frozen for longer than others wait for it. */
   uncleanEnds = 0
   #calls: PortCall[] = []
+  #errands: Errand[] = []
   #timers: Timer[] = []
   #timerOrder = 0
 
@@ -103,6 +111,11 @@ export class World {
 
   call(call: PortCall): void {
     if (!call.owner.dead) this.#calls.push(call)
+  }
+
+  /** One at a time, in the order in which they were asked for. */
+  errand(errand: Errand): void {
+    if (!errand.owner.dead) this.#errands.push(errand)
   }
 
   timer(owner: Incarnation, afterMs: number, fire: () => void): { cancel(): void } {
@@ -134,6 +147,7 @@ export class World {
     owner.dead = true
     this.#calls = this.#calls.filter((call) => call.owner !== owner)
     this.#timers = this.#timers.filter((timer) => timer.owner !== owner)
+    this.#errands = this.#errands.filter((errand) => errand.owner !== owner)
     for (const listener of owner.onDeath) listener()
   }
 
@@ -146,24 +160,37 @@ export class World {
 
   /**
    * Runs until `ended` says so, asked whenever nothing is left to do at this moment. 'stuck': nobody waits for anything the
-   * world knows of. 'endless': it went on for longer than anything should take.
+   * world knows of. 'endless': it went on for longer than anything should take. `look` comes before `ended`.
    */
   async run(
     ended: () => boolean,
     bounds: { readonly steps: number; readonly ms: number },
+    look?: () => Promise<void> | undefined,
   ): Promise<'ended' | 'stuck' | 'endless'> {
     const lastStep = this.steps + bounds.steps
     const lastMs = this.nowMs + bounds.ms
     for (;;) {
       await drained()
       if (this.trouble !== undefined) throw this.trouble
+      const errand = this.#errands.shift()
+      if (errand !== undefined) {
+        await this.#go(errand)
+        continue
+      }
       if (++this.steps > lastStep) return 'endless'
       const call = this.#nextCall()
       if (call !== undefined) {
         this.#begin(call)
         continue
       }
-      if (this.locked === undefined && ended()) return 'ended'
+      if (this.locked === undefined) {
+        const looking = look?.()
+        if (looking !== undefined) {
+          this.current = undefined
+          await looking
+        }
+        if (ended()) return 'ended'
+      }
       const timer = this.#nextTimer()
       if (timer === undefined) return 'stuck'
       if (timer.atMs > lastMs) return 'endless'
@@ -171,6 +198,15 @@ export class World {
       this.current = timer.owner
       timer.fire()
     }
+  }
+
+  /** While it waits for the real world, that is what everybody sees. */
+  async #go({ owner, run }: Errand): Promise<void> {
+    const { current } = this
+    this.current = undefined
+    const handOver = await run()
+    this.current = owner === nobody ? current : owner
+    handOver()
   }
 
   /** Neither asked for something nor about to be woken at this very moment. */

@@ -42,7 +42,7 @@ export class RandomSchedules implements Disposable {
     let left = 12
     const pick = (_: number, choices: number): number =>
       left > 0 && chance() < rate && left-- > 0 ? 1 + Math.floor(chance() * (choices - 1)) : 0
-    return runSchedule({ subject: this.#subject, sqlite: this.#sqlite, decisions: new Decisions(pick) })
+    return runSchedule({ subject: this.#subject, database: this.#sqlite, decisions: new Decisions(pick) })
   }
 
   [Symbol.dispose](): void {

@@ -1,0 +1,71 @@
+import type { Session } from '../../database/database.ts'
+import type { Awaitable } from '../../message.ts'
+import { isThenable } from '../../message.ts'
+import type { AnyTopic } from '../../topic.ts'
+import type { Incarnation } from './world.ts'
+
+/** What may go wrong with a commit. Every one of them has been seen on a real engine. */
+export const commitFaults = [
+  'killed before COMMIT',
+  'killed after COMMIT',
+  'refused, busy',
+  'COMMIT took effect, answer lost',
+  'COMMIT lost, answer lost',
+  'frozen before it',
+  'frozen inside its transaction',
+] as const
+
+/** Commits that move messages. The others keep house: leases, membership, declarations. */
+export const ofMessages = /^(publish|consume|transaction|relay|acknowledge|release delayed|schedule)/
+
+/** What a process has done in its open transaction: told to the world when that commits, and forgotten when it does not. */
+export interface TransactionLog {
+  begun(self: Incarnation): void
+  committed(self: Incarnation): void
+  rolledBack(self: Incarnation): void
+  /** How much it has done: for `undoTo`, when a savepoint is undone. */
+  mark(): number
+  undoTo(mark: number): void
+  /** Whoever asked for this commit will not learn what became of it. */
+  unanswered(self: Incarnation): void
+}
+
+/** A schedule with eight partitions of every topic would be mostly leases. Topics are reduced once for all sessions of a process. */
+export function fewerPartitions(
+  { topics }: Pick<Session<unknown>, 'topics'>,
+  most: number,
+  reduced = new Map<AnyTopic, AnyTopic>(),
+): void {
+  const declare = topics.declare.bind(topics)
+  topics.declare = (topic) => {
+    let small = reduced.get(topic)
+    if (small === undefined) {
+      small = { ...topic, settings: { ...topic.settings, partitions: Math.min(most, topic.settings.partitions ?? most) } }
+      reduced.set(topic, small)
+    }
+    return declare(small)
+  }
+}
+
+/** What was done inside a savepoint that is undone has not been done. */
+export function undoneWithSavepoints(session: Pick<Session<unknown>, 'savepoint'>, log: TransactionLog): void {
+  const savepoint = session.savepoint.bind(session)
+  session.savepoint = <R>(work: () => Awaitable<R>): Awaitable<R> => {
+    const mark = log.mark()
+    const undo = (error: unknown): never => {
+      log.undoTo(mark)
+      throw error
+    }
+    try {
+      const result = savepoint(work)
+      return isThenable(result) ? result.then((value) => value as R, undo) : result
+    } catch (error) {
+      return undo(error)
+    }
+  }
+}
+
+/** Whoever is dead hears nothing any more. */
+export function never<R>(): Promise<R> {
+  return new Promise<R>(() => undefined)
+}
