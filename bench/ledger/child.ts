@@ -42,7 +42,8 @@ export class Child {
   /** In good order if that works within so many ms. */
   async stop(patienceMs = 20_000): Promise<void> {
     this.#expected = true
-    if (this.#process.connected) this.#process.send('stop')
+    // It may be about to end by itself.
+    if (this.#process.connected) this.#process.send('stop', () => undefined)
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), patienceMs)
     await this.ended
     clearTimeout(timer)
