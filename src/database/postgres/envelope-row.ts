@@ -12,20 +12,15 @@ export const envelopeSelect = 'source, id, sequence::text as sequence, key, type
 export const envelopeRecord =
   'source text, id text, sequence bigint, key text, type text, time_ms bigint, headers text, data text'
 
-export function headersText(headers: Headers): string | null {
-  for (const _ in headers) return JSON.stringify(headers)
-  return null
-}
-
-/** One record of the JSON that hands many messages to a statement. */
+/** One record of the JSON that hands many messages to a statement: what is undefined is left out, and null there. */
 export interface EnvelopeJson {
   readonly source: string
   readonly id: string
-  readonly sequence: string | null
-  readonly key: string | null
-  readonly type: string | null
+  readonly sequence: string | undefined
+  readonly key: string | undefined
+  readonly type: string | undefined
   readonly time_ms: number
-  readonly headers: string | null
+  readonly headers: string | undefined
   readonly data: string
 }
 
@@ -33,13 +28,18 @@ export function envelopeJson(topic: string, envelope: Envelope): EnvelopeJson {
   return {
     source: envelope.source,
     id: envelope.id,
-    sequence: envelope.sequence?.toString() ?? null,
-    key: envelope.key ?? null,
-    type: envelope.type === topic ? null : envelope.type,
+    sequence: envelope.sequence?.toString(),
+    key: envelope.key,
+    type: envelope.type === topic ? undefined : envelope.type,
     time_ms: envelope.timeMs,
     headers: headersText(envelope.headers),
     data: envelope.json,
   }
+}
+
+function headersText(headers: Headers): string | undefined {
+  for (const _ in headers) return JSON.stringify(headers)
+  return undefined
 }
 
 export function envelopeOf(topic: string, row: SqlRow): Envelope {

@@ -1,7 +1,7 @@
 import { OnefoldError } from '../../errors.ts'
 import type { Delivery, Envelope } from '../../message.ts'
-import { partitionOfEnvelope } from '../../partition-of.ts'
 import type { AppendStatus, LogStore, TopicRecord } from '../database.ts'
+import { Appending, appendRow, appendRows } from './appending.ts'
 import { envelopeColumns, envelopeJson, envelopeOf, envelopeRecord } from './envelope-row.ts'
 import type { PostgresTopicRecord, StoreContext } from './known.ts'
 import { parkedStatuses } from './parked-identity.ts'
@@ -27,20 +27,22 @@ export class PostgresLogStore implements LogStore {
   async append(topic: TopicRecord, envelopes: readonly Envelope[]): Promise<AppendStatus[]> {
     const { sql, wallMs, touched } = this.#context
     let record = (await this.#topics.get(topic.name)) as PostgresTopicRecord
-    const { statuses: known, forgot } = await this.#windows.claim(record.name, '', envelopes)
+    const nowMs = wallMs()
+    const isLater = ({ deliverAtMs }: Envelope): boolean => deliverAtMs !== undefined && deliverAtMs > nowMs
+    const appending = new Appending(this.#context, record, envelopes, isLater)
+    const { statuses: known, forgot } = await this.#windows.claim(record.name, '', envelopes, appending.record)
     const claimed = forgot ? await this.#unlessPending(record, envelopes, known) : known
     const statuses: AppendStatus[] = []
     const now: Envelope[] = []
     const later: Envelope[] = []
-    const nowMs = wallMs()
     let duplicates = 0
     for (let index = 0; index < envelopes.length; index++) {
       const envelope = envelopes[index] as Envelope
       const status = claimed[index] as IdentityStatus
       if (status instanceof OnefoldError) statuses.push(status)
       else if (status === 'new' || status === 'too-old') {
-        if (envelope.deliverAtMs !== undefined && envelope.deliverAtMs > nowMs) later.push(envelope)
-        else now.push(envelope)
+        if (isLater(envelope)) later.push(envelope)
+        else if (!appending.written.has(index)) now.push(envelope)
         statuses.push('accepted')
       } else {
         duplicates++
@@ -102,23 +104,8 @@ export class PostgresLogStore implements LogStore {
     const { sql, known, made, touched } = this.#context
     touched.add(record.name)
     for (let current = record; ; ) {
-      const rows = envelopes.map((envelope) => ({
-        partition: current.numbers[partitionOfEnvelope(envelope, current.partitions)] as number,
-        ...envelopeJson(current.name, envelope),
-      }))
-      const written = await sql.row(
-        `with written as (
-           insert into {s}.log (partition, ${envelopeColumns})
-           select r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data
-           from {s}.topic t, rows from (json_to_recordset($3::json) as (partition int, ${envelopeRecord})) with ordinality as
-             r (partition, source, id, sequence, key, type, time_ms, headers, data, n)
-           where t.topic = $1::int and t.partitions = $2::int order by r.n returning 1)
-         select count(*)::int as written from written`,
-        current.topic,
-        current.partitions,
-        JSON.stringify(rows),
-      )
-      if (numberOf(written?.written ?? 0) === envelopes.length) return current
+      const rows = envelopes.map((envelope) => appendRow(current, envelope))
+      if ((await appendRows(sql, current, undefined, rows)).written === rows.length) return current
       known.clear()
       made.clear()
       current = (await this.#topics.get(record.name)) as PostgresTopicRecord

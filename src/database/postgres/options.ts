@@ -11,6 +11,8 @@ import type { Joinable, Transactions } from './transactions.ts'
 
 /** Options with their defaults, checked, and what follows from the pool. */
 export interface CheckedOptions<Tx> {
+  /** As they were given: to make the same database again over another pool. */
+  readonly declared: { readonly target: unknown; readonly options: PostgresOptions<Tx> }
   readonly client: (runtime: Runtime) => PostgresClient
   readonly library: 'pg' | 'postgres.js'
   /** Whose `tx` handlers get; undefined: a handle of ours, over the connection of a transaction of ours. */
@@ -40,6 +42,7 @@ export function checkedOptions<Tx>(target: unknown, options: PostgresOptions<Tx>
     throw optionInvalid('transactions', transactions, 'made by fromDrizzle(db), fromKysely(db), … of onefold/postgres')
   const plain = plainOf(target)
   return {
+    declared: { target, options },
     client: (runtime) => (isPgPool(target) ? new PgPoolClient(target, runtime) : new PostgresJsClient(target as never)),
     library: plain.library,
     transactions: transactions ?? (plain.transactions as Transactions<Tx> | undefined),

@@ -68,6 +68,11 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
     this.card = postgresCard(options)
   }
 
+  /** Not for applications: what it was made of. */
+  get declared(): CheckedOptions<Tx>['declared'] {
+    return this.#options.declared
+  }
+
   /** Own and other processes' commits. Listeners may register before `open`. */
   readonly changes = {
     onChange: (listener: (topics: ReadonlySet<string> | undefined) => void): Disposable => {

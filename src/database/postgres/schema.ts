@@ -214,5 +214,59 @@ export const migrations: readonly string[] = [
       where b.before < most_bytes order by b."offset";
   end
   $$;
+
+  -- May messages whose identities have just been recorded (so many) go into the log? Not at once where the window has forgotten something
+  -- and messages of the topic are parked or still to be delivered: the identities of those are known however long that takes.
+  create function {s}.may_append(wanted integer, wanted_dedup integer, recorded bigint) returns boolean language plpgsql volatile as $$
+  begin
+    if not exists (select from {s}.dedup_window w where w.dedup = wanted_dedup and w.forgotten_ms is not null) then
+      return true;
+    end if;
+    return not exists (select from {s}.schedule s where s.topic = wanted)
+      and not exists (select from {s}.topic t join {s}.subscription u on u.topic = t.name
+        join {s}.parked k on k.subscription = u.subscription where t.topic = wanted);
+  end
+  $$;
+
+  -- Records the identities of messages, and puts those into the log that were new: in one statement, and one text for both. A message
+  -- without identity (hexadecimal) has been looked up already; one without partition is for later. Nothing is put into the log where the
+  -- topic has another number of partitions than the caller knows of, or where may_append says no.
+  -- recorded: how many identities were new; fresh: which messages (from 1), null when all; written: how many are in the log.
+  create function {s}.append(wanted integer, known integer, wanted_dedup integer, messages json,
+      out recorded bigint, out fresh text, out written bigint) language plpgsql as $$
+  #variable_conflict use_column
+  begin
+    -- Who changes the number of partitions locks the log: what follows sees the number of before, and is waited for, or that of after.
+    lock table {s}.log in row exclusive mode;
+    with r as materialized (
+        select r.*, decode(r.identity, 'hex') as bytes
+        from rows from (json_to_recordset(messages) as (identity text, partition integer, source text, id text, sequence bigint, key text,
+          type text, time_ms bigint, headers text, data text))
+          with ordinality as r (identity, partition, source, id, sequence, key, type, time_ms, headers, data, n)),
+      -- In the order of the index, so that two batches wait for each other and never in a circle.
+      taken as (
+        insert into {s}.identity as i (dedup, source, key, body, generation, time_ms)
+        select w.dedup, r.source, r.bytes, substring(sha256(convert_to(r.data, 'UTF8')) for 16), w.current, r.time_ms
+        from {s}.dedup_window w, r where w.dedup = wanted_dedup and r.identity is not null
+        order by r.source collate "C", r.bytes on conflict do nothing returning i.source, i.key),
+      counted as materialized (
+        select c.n, c.n = (select count(*) from r where r.identity is not null) as all_new from (select count(*) as n from taken) c),
+      -- Asked once all are in: this statement may have waited for its place meanwhile.
+      asked as materialized (
+        select wanted_dedup is null or {s}.may_append(wanted, wanted_dedup, c.n) as may from counted c),
+      put as (
+        insert into {s}.log (partition, source, id, sequence, key, type, time_ms, headers, data)
+        select r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data from asked a, {s}.topic t, r
+        where a.may and t.topic = wanted and t.partitions = known and r.partition is not null
+          and (r.identity is null or (select c.all_new from counted c)
+            or (r.source collate "C", r.bytes) in (select k.source, k.key from taken k))
+        order by r.n returning 1)
+    select c.n, case when not c.all_new then (
+        select coalesce(string_agg(r.n::text, ','), '') from r
+        where (r.source collate "C", r.bytes) in (select k.source, k.key from taken k)) end,
+      (select count(*) from put)
+      into recorded, fresh, written from counted c;
+  end
+  $$;
   `,
 ]

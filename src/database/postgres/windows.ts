@@ -20,20 +20,31 @@ export interface Claimed {
   readonly forgot: boolean
 }
 
-interface IdentityInput {
+export interface IdentityInput {
   readonly index: number
-  readonly source: string
-  /** Hexadecimal, as is the body. */
+  readonly envelope: Envelope
+  /** Hexadecimal. */
   readonly key: string
-  readonly body: string
-  readonly timeMs: number
 }
+
+/** Which of them were new, by index, and whether the window has forgotten something. */
+export interface Recorded {
+  readonly fresh: ReadonlyMap<number, 'new' | 'too-old'>
+  readonly forgot: boolean
+}
+
+/** Records identities that nobody else has; `statuses` of numbered messages are known by then. May be called again with those left over. */
+export type Recorder = (
+  dedup: number,
+  inputs: readonly IdentityInput[],
+  statuses: readonly (IdentityStatus | undefined)[],
+) => Promise<Recorded>
 
 /**
  * Which identities a topic (at publish) or a subscription (its inbox) has taken.
  *
  * One unique index decides: check and record are one `insert … on conflict do nothing` for a whole batch, in the order of the
- * index, so that two batches wait for each other and never in a circle. A generation is only a mark on each row that says when it
+ * index, so that two batches wait for each other and never in a circle. At publish the same statement writes the log (`Appending`). A generation is only a mark on each row that says when it
  * is to be forgotten. A writer that meets an identity somebody else is just writing waits for that transaction's end.
  * Numbered messages live in an interval set per source, locked by who adds to it.
  */
@@ -84,11 +95,16 @@ export class Windows {
   }
 
   /** Checks and records, in order. A repeat within one call is 'seen' like any other. */
-  async claim(topic: string, group: string, envelopes: readonly Envelope[]): Promise<Claimed> {
+  async claim(
+    topic: string,
+    group: string,
+    envelopes: readonly Envelope[],
+    recorder: Recorder = (dedup, inputs) => this.#record(dedup, inputs),
+  ): Promise<Claimed> {
     const dedup = await this.number(topic, group)
     const statuses: IdentityStatus[] = new Array(envelopes.length)
     const first = new Map<string, IdentityInput>()
-    const repeats: IdentityInput[] = []
+    const repeats: (IdentityInput & { readonly of: IdentityInput })[] = []
     const numbered: Numbered[] = []
     for (let index = 0; index < envelopes.length; index++) {
       const envelope = envelopes[index] as Envelope
@@ -96,19 +112,17 @@ export class Windows {
         numbered.push({ index, envelope, sequence: envelope.sequence })
         continue
       }
-      const key = hexOf(idKey(envelope.id))
-      const input = { index, source: envelope.source, key, body: hexOf(bodyDigest(envelope.json)), timeMs: envelope.timeMs }
-      const name = `${key} ${envelope.source}`
-      if (first.has(name)) repeats.push(input)
-      else first.set(name, input)
-    }
-    const { known, forgot } = await this.#claimAll(dedup, [...first.values()], statuses)
-    for (const repeat of repeats) {
-      const name = `${repeat.key} ${repeat.source}`
-      statuses[repeat.index] = (known.get(name) ?? first.get(name)?.body) === repeat.body ? 'seen' : 'reused'
+      const input = { index, envelope, key: hexOf(idKey(envelope.id)) }
+      const name = nameOf(input)
+      const of = first.get(name)
+      if (of === undefined) first.set(name, input)
+      else repeats.push({ ...input, of })
     }
     if (numbered.length > 0)
       for (const [index, status] of await claimNumbers(this.#context.sql, dedup, topic, numbered)) statuses[index] = status
+    const { known, forgot } = await this.#claimAll(dedup, [...first.values()], statuses, recorder)
+    for (const { index, envelope, of } of repeats)
+      statuses[index] = (known.get(nameOf(of)) ?? bodyOf(of.envelope)) === bodyOf(envelope) ? 'seen' : 'reused'
     return { statuses, forgot }
   }
 
@@ -117,61 +131,74 @@ export class Windows {
     dedup: number,
     inputs: readonly IdentityInput[],
     statuses: IdentityStatus[],
+    recorder: Recorder,
   ): Promise<{ known: Map<string, string>; forgot: boolean }> {
-    const { sql } = this.#context
     const known = new Map<string, string>()
-    const indexes = new Map(inputs.map(({ index, key, source }) => [`${key} ${source}`, index]))
     let forgot = false
     let open = inputs
     for (let look = 0; open.length > 0 && look < mostLooks; look++) {
-      const json = JSON.stringify(open)
-      const claimed = await sql.rows(
-        `with claimed as (
-           insert into {s}.identity (dedup, source, key, body, generation, time_ms)
-           select w.dedup, r.source, decode(r.key, 'hex'), decode(r.body, 'hex'), w.current, r."timeMs"
-           from {s}.dedup_window w, json_to_recordset($2::json) as r (source text, key text, body text, "timeMs" bigint)
-           where w.dedup = $1::int order by r.source collate "C", decode(r.key, 'hex')
-           on conflict do nothing returning source, key, time_ms),
-         -- Asked once all are in: a row may have been forgotten, and removed, while this statement waited for its place.
-         w as materialized (select {s}.forgotten_ms($1::int, (select count(*) from claimed)) as forgotten_ms)
-         select c.source, encode(c.key, 'hex') as key, coalesce(c.time_ms <= w.forgotten_ms, false) as late,
-           w.forgotten_ms is not null as forgot
-         from w, claimed c`,
-        dedup,
-        json,
-      )
-      for (const row of claimed) {
-        statuses[indexes.get(`${textOf(row.key)} ${textOf(row.source)}`) as number] = row.late === true ? 'too-old' : 'new'
-        forgot ||= row.forgot === true
-      }
+      const recorded = await recorder(dedup, open, statuses)
+      for (const [index, status] of recorded.fresh) statuses[index] = status
+      forgot ||= recorded.forgot
       open = open.filter(({ index }) => statuses[index] === undefined)
       if (open.length === 0) break
-      const rows = await sql.rows(
-        // One by one through the index: a join might read the whole table, which nobody knows the size of.
-        `select r.index, encode(i.body, 'hex') as body
-         from json_to_recordset($2::json) as r (index int, source text, key text)
-           cross join lateral (select body from {s}.identity
-             where dedup = $1::int and source = r.source and key = decode(r.key, 'hex') limit 1) i`,
-        dedup,
-        JSON.stringify(open),
-      )
-      const bodies = new Map(rows.map((row) => [numberOf(row.index), textOf(row.body)]))
-      for (const { index, source, key, body } of open) {
-        const taken = bodies.get(index)
+      const bodies = await this.#bodies(dedup, open)
+      for (const input of open) {
+        const taken = bodies.get(input.index)
         if (taken === undefined) continue
-        known.set(`${key} ${source}`, taken)
-        statuses[index] = taken === body ? 'seen' : 'reused'
+        known.set(nameOf(input), taken)
+        statuses[input.index] = taken === bodyOf(input.envelope) ? 'seen' : 'reused'
       }
       open = open.filter(({ index }) => statuses[index] === undefined)
     }
-    if (open.length > 0)
-      throw new OnefoldError(
-        'DATABASE_BUSY',
-        'identities were forgotten while they were looked up; the same again goes through.',
-        {
-          retry: 'now',
-        },
-      )
+    if (open.length > 0) throw forgottenMeanwhile()
     return { known, forgot }
   }
+
+  async #record(dedup: number, inputs: readonly IdentityInput[]): Promise<Recorded> {
+    const indexes = new Map(inputs.map((input) => [nameOf(input), input.index]))
+    const rows = await this.#context.sql.rows(
+      `with claimed as (
+         insert into {s}.identity (dedup, source, key, body, generation, time_ms)
+         select w.dedup, r.source, decode(r.key, 'hex'), decode(r.body, 'hex'), w.current, r."timeMs"
+         from {s}.dedup_window w, json_to_recordset($2::json) as r (source text, key text, body text, "timeMs" bigint)
+         where w.dedup = $1::int order by r.source collate "C", decode(r.key, 'hex')
+         on conflict do nothing returning source, key, time_ms),
+       -- Asked once all are in: a row may have been forgotten, and removed, while this statement waited for its place.
+       w as materialized (select {s}.forgotten_ms($1::int, (select count(*) from claimed)) as forgotten_ms)
+       select c.source, encode(c.key, 'hex') as key, coalesce(c.time_ms <= w.forgotten_ms, false) as late,
+         w.forgotten_ms is not null as forgot
+       from w, claimed c`,
+      dedup,
+      JSON.stringify(
+        inputs.map(({ key, envelope }) => ({ source: envelope.source, key, body: bodyOf(envelope), timeMs: envelope.timeMs })),
+      ),
+    )
+    const fresh = new Map<number, 'new' | 'too-old'>()
+    for (const row of rows)
+      fresh.set(indexes.get(`${textOf(row.key)} ${textOf(row.source)}`) as number, row.late === true ? 'too-old' : 'new')
+    return { fresh, forgot: rows[0]?.forgot === true }
+  }
+
+  async #bodies(dedup: number, inputs: readonly IdentityInput[]): Promise<ReadonlyMap<number, string>> {
+    const rows = await this.#context.sql.rows(
+      // One by one through the index: a join might read the whole table, which nobody knows the size of.
+      `select r.index, encode(i.body, 'hex') as body
+       from json_to_recordset($2::json) as r (index int, source text, key text)
+         cross join lateral (select body from {s}.identity
+           where dedup = $1::int and source = r.source and key = decode(r.key, 'hex') limit 1) i`,
+      dedup,
+      JSON.stringify(inputs.map(({ index, key, envelope: { source } }) => ({ index, source, key }))),
+    )
+    return new Map(rows.map((row) => [numberOf(row.index), textOf(row.body)]))
+  }
+}
+
+const nameOf = ({ key, envelope }: IdentityInput): string => `${key} ${envelope.source}`
+const bodyOf = ({ json }: Envelope): string => hexOf(bodyDigest(json))
+
+export function forgottenMeanwhile(): OnefoldError {
+  return new OnefoldError('DATABASE_BUSY', 'identities were forgotten while they were looked up; the same again goes through.', {
+    retry: 'now',
+  })
 }

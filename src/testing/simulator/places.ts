@@ -63,7 +63,7 @@ function tellingTx(world: World, self: Incarnation, tx: object): object {
     get(target, name) {
       const value: unknown = Reflect.get(target, name, target)
       if (typeof value !== 'function') return value
-      if (name !== 'run' && name !== 'get' && name !== 'all' && name !== 'prepare') return value.bind(target)
+      if (name !== 'run' && name !== 'get' && name !== 'all' && name !== 'prepare' && name !== 'query') return value.bind(target)
       return (...parameters: unknown[]) => {
         tell(parameters[0])
         return value.apply(target, parameters)
@@ -72,7 +72,7 @@ function tellingTx(world: World, self: Incarnation, tx: object): object {
   })
 }
 
-const short = (sql: string): string => {
+export const short = (sql: string): string => {
   const line = sql.replaceAll(/\s+/g, ' ').trim()
   return line.length > 90 ? `${line.slice(0, 87)}...` : line
 }

@@ -312,6 +312,7 @@ class Run {
   end(): void {
     for (const life of this.#lives) life.dead = true
     for (const module of this.#stoodFor) module[standIn] = undefined
+    this.#ports.close()
   }
 
   async judge(ended: 'ended' | 'stuck' | 'endless', state: FinalState, published: readonly Published[]): Promise<Violated[]> {
