@@ -17,6 +17,7 @@ export const prove = defineCommand({
     'prove MODULE [--budget 10s] [--deviations 2] [--seed N]',
     'prove MODULE --replay VECTOR',
     'prove MODULE --write-test FILE',
+    'prove MODULE --postgres URL',
   ],
   description: [
     'MODULE is a JavaScript or TypeScript file whose default export is the app, or a function that makes one: with a function, what ' +
@@ -25,11 +26,13 @@ export const prove = defineCommand({
     'The handlers run over the real core and real SQL in simulated processes. First every placement of up to --deviations faults is ' +
       'tried, then random ones, until --budget is used. The result is a certificate with its bounds (exit code 0), or the smallest ' +
       'schedule found that breaks a rule, told step by step (exit code 1).',
+    'An app whose database is postgres(pool) is proved on a real PostgreSQL server, in a database of its own that is made there and ' +
+      'dropped afterwards. `setup` then gets a client of pg that is connected to it.',
     'What handlers print is not shown, except, on stderr, what they print in the schedule that breaks a rule or is replayed.',
   ],
   promise:
-    'Nothing is opened or sent: database and broker are replaced, and so is the other side of declared calls. A certificate speaks ' +
-    'of the schedules that were tried, and of no others.',
+    'Nothing is opened or sent but what --postgres names: database and broker are replaced, and so is the other side of declared ' +
+    'calls. A certificate speaks of the schedules that were tried, and of no others.',
   options: {
     budget: { kind: 'text', value: 'TIME', help: 'how long to look: 500ms, 10s, 2m', otherwise: '10s' },
     deviations: {
@@ -41,6 +44,11 @@ export const prove = defineCommand({
     },
     seed: { kind: 'integer', min: 0, max: Number.MAX_SAFE_INTEGER, help: 'of the random schedules', otherwise: '1' },
     replay: { kind: 'text', value: 'VECTOR', mayBeEmpty: true, help: 'run this one schedule, as a violation printed it' },
+    postgres: {
+      kind: 'text',
+      value: 'URL',
+      help: 'a server for tests, for an app on PostgreSQL; the role may create databases',
+    },
     'write-test': {
       kind: 'text',
       value: 'FILE',
@@ -53,8 +61,8 @@ export const prove = defineCommand({
     const [module, ...rest] = positionals
     if (module === undefined) throw new UsageError('prove needs a MODULE whose default export is the app')
     if (rest.length > 0) throw new UsageError(`prove takes one MODULE, but got ${JSON.stringify(rest[0])} as well`)
-    if (values.db !== undefined) throw new UsageError('--db does not go with prove, which opens no database')
-    const { replay, json, seed, deviations, 'write-test': testFile } = values
+    if (values.db !== undefined) throw new UsageError('--db does not go with prove, which opens no database of yours')
+    const { replay, json, seed, deviations, postgres, 'write-test': testFile } = values
     const budgetMs = values.budget === undefined ? undefined : milliseconds(values.budget)
     const [simulator, { deviationsOf }] = await Promise.all([
       import('../testing/simulator/prove.ts'),
@@ -84,7 +92,7 @@ export const prove = defineCommand({
       const certificate = await printed.during(() =>
         simulator.prove(provable, {
           ...exported,
-          ...defined({ replay, seed, deviations, budgetMs }),
+          ...defined({ replay, seed, deviations, budgetMs, postgres: postgres as undefined }),
           reset() {
             printed.lines.length = 0
             exported.reset?.()
@@ -103,7 +111,7 @@ export const prove = defineCommand({
       terminal.endProgress()
       await report(false, failure.text, { failure } satisfies { failure: ProofFailure })
       if (testFile !== undefined) {
-        writeTest(testFile, module, loaded, failure)
+        writeTest(testFile, module, loaded, failure, postgres)
         terminal.note(`onefold: ${testFile} is written: it fails until this schedule breaks no rule any more`)
       }
       return 1
@@ -132,7 +140,7 @@ const areFunctions = (value: unknown): boolean =>
 /** What a module may say to prove besides its app. */
 const kinds: Readonly<Record<keyof Exported, { readonly fits: (value: unknown) => boolean; readonly expected: string }>> = {
   workload: { fits: Array.isArray, expected: 'a list of messages: { topic, data }' },
-  setup: { fits: isFunction, expected: 'a function of a DatabaseSync that makes the tables' },
+  setup: { fits: isFunction, expected: 'a function of a DatabaseSync, or of a client of pg, that makes the tables' },
   reset: { fits: isFunction, expected: 'a function' },
   invariants: { fits: areFunctions, expected: 'an object of functions, by what each of them makes sure of' },
   outside: { fits: areFunctions, expected: "an object of functions, by the call's name" },
@@ -180,7 +188,13 @@ function exists(file: string): OnefoldError {
   })
 }
 
-function writeTest(file: string, module: string, { exports }: AppModule, failure: ProofFailure): void {
+function writeTest(
+  file: string,
+  module: string,
+  { exports }: AppModule,
+  failure: ProofFailure,
+  postgres: string | undefined,
+): void {
   const path = relative(dirname(resolve(file)), resolve(module))
     .split(sep)
     .join('/')
@@ -194,9 +208,10 @@ function writeTest(file: string, module: string, { exports }: AppModule, failure
     '// When this was written:',
     ...told.map((line) => `// ${line}`.trimEnd()),
     '',
+    ...(postgres === undefined ? [] : [`const postgres = process.env.TEST_POSTGRES ?? ${quoted(withoutPassword(postgres))}`, '']),
     `test(${quoted(`${path}: ${failure.rule}`)}, async () => {`,
     '  // The schedule itself, not a seed: what a seed draws changes with the code.',
-    `  await prove(app, { ${given.join(', ')}, replay: ${quoted(failure.vector)} })`,
+    `  await prove(app, { ${given.join(', ')}, ${postgres === undefined ? '' : 'postgres, '}replay: ${quoted(failure.vector)} })`,
     '})',
     '',
   ].join('\n')
@@ -209,6 +224,12 @@ function writeTest(file: string, module: string, { exports }: AppModule, failure
       cause: error,
     })
   }
+}
+
+function withoutPassword(url: string): string {
+  const parsed = new URL(url)
+  parsed.password = ''
+  return parsed.href
 }
 
 /** As the house style of most: single quotes. */

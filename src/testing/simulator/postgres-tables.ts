@@ -1,3 +1,4 @@
+import { parseJson } from '../../parse-json.ts'
 import type { PgConnected } from './scratch-database.ts'
 
 /** A table of the user's, and what of it can be compared between runs. */
@@ -34,7 +35,7 @@ const tables = `
 export async function tablesIn(client: PgConnected): Promise<PostgresTable[]> {
   const { rows } = await client.query(tables)
   return rows.map((row) => {
-    const columns = JSON.parse(String(row.columns ?? '[]')) as Column[]
+    const columns = parseJson(String(row.columns ?? '[]')) as Column[]
     const quoted = (some: readonly Column[]): string[] => some.map((column) => column.quoted)
     return {
       name: row.schema === 'public' ? String(row.name) : `${String(row.schema)}.${String(row.name)}`,

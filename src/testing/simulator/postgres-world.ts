@@ -1,5 +1,6 @@
-import type { TransactionHandle, Transactions } from '../../database/postgres/transactions.ts'
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.ts'
+import type { TransactionHandle, Transactions } from '../../database/postgres/transactions.ts'
+import { parseJson } from '../../parse-json.ts'
 import { nodeRuntime } from '../../runtime/node-runtime.ts'
 import type { PostgresTable } from './postgres-tables.ts'
 import { keepRows, tablesIn } from './postgres-tables.ts'
@@ -124,7 +125,8 @@ export class PostgresWorld extends WorldDatabase {
 
   /** One of the connections that nobody has. */
   async take(): Promise<PgConnected> {
-    if (this.#out.size >= mostConnections) throw new Error(`more than ${mostConnections} connections are open at a time (simulated)`)
+    if (this.#out.size >= mostConnections)
+      throw new Error(`more than ${mostConnections} connections are open at a time (simulated)`)
     const client = this.#idle.pop() ?? (await this.#scratch.connect())
     this.#out.add(client)
     return client
@@ -175,9 +177,9 @@ export class PostgresWorld extends WorldDatabase {
     const at = this.commits
     const [row] = await this.rows<{ left: string; now: string; twice: string; person: boolean }>(stillToDo)
     if (row === undefined) return
-    this.#left = told(JSON.parse(row.left))
-    this.#leftNow = told(JSON.parse(row.now))
-    this.#twice = openTwiceText(JSON.parse(row.twice)[0])
+    this.#left = told(parseJson(row.left) as never)
+    this.#leftNow = told(parseJson(row.now) as never)
+    this.#twice = openTwiceText((parseJson(row.twice) as never[])[0])
     this.#person = row.person
     this.#lookedAt = at
   }
@@ -214,7 +216,9 @@ export class PostgresWorld extends WorldDatabase {
       const shown = compared.filter((column) => !ignored.has(`${name}.${unquoted(column)}`))
       if (shown.length === 0) continue
       state.set(name, [])
-      parts.push(`select $${state.size}::text as part, row_to_json(t)::text as row from (select ${shown.join(', ')} from ${quoted}) t`)
+      parts.push(
+        `select $${state.size}::text as part, row_to_json(t)::text as row from (select ${shown.join(', ')} from ${quoted}) t`,
+      )
     }
     if (parts.length === 0) return state
     const { rows } = await this.#observer.query(parts.join(' union all '), [...state.keys()])

@@ -3,6 +3,9 @@ import type { Moment } from './world.ts'
 
 /** What was tried, and found without fault: no more than that. */
 export interface Certificate {
+  /** What the handlers' SQL ran on: `SQLite`, or `PostgreSQL 17.2`. */
+  readonly database: string
+  readonly schedulesPerSecond: number
   readonly schedules: number
   /** Every placement of up to so many faults. */
   readonly exhaustedDeviations: number

@@ -1,6 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Simulable } from '../../app-blueprint.ts'
-import { optionInvalid } from '../../errors.ts'
+import { isPgPool } from '../../database/postgres/pg-client.ts'
+import { PostgresDatabase } from '../../database/postgres/postgres-database.ts'
+import { OnefoldError, optionInvalid } from '../../errors.ts'
 import type { BrokerCard } from '../../guarantee/card.ts'
 import { nodeRuntime } from '../../runtime/node-runtime.ts'
 import { replaceGlobals } from '../../runtime/replaced-globals.ts'
@@ -10,11 +12,15 @@ import type { Coverage, Exploration } from './explore.ts'
 import { Explorer, explore } from './explore.ts'
 import type { OutsideModel } from './outside-world.ts'
 import { placeOf } from './places.ts'
+import type { Declared } from './postgres-world.ts'
+import { PostgresWorld } from './postgres-world.ts'
 import type { Certificate, ProofFailure } from './proof.ts'
 import { renderCertificate, renderFailure } from './report.ts'
 import type { ScheduleResult } from './schedule.ts'
+import type { PgLibrary } from './scratch-database.ts'
+import { replacePool } from './simulated-pool.ts'
 import { SqliteWorld } from './sqlite-world.ts'
-import type { Invariant, Provable, Subject, WorkItem } from './subject.ts'
+import type { Invariant, InvariantOnPostgres, Provable, Subject, WorkItem } from './subject.ts'
 import { blueprintOf } from './subject.ts'
 import { surroundings } from './surroundings.ts'
 import type { Moment } from './world.ts'
@@ -52,12 +58,32 @@ export interface ProveOptions {
   readonly compare?: boolean
   /** Also commits that only keep house (leases, membership, declarations) may fail. Default false. */
   readonly everyCommit?: boolean
+  /** Only for an app whose database is `postgres(pool)`. */
+  readonly postgres?: undefined
   /** Runs this one schedule, as a violation printed it. */
   readonly replay?: string
   /** Ends it before the budget is used: the certificate is then of what was tried by then. */
   readonly signal?: AbortSignal
   /** Told about every 50 ms. */
   readonly onProgress?: (schedules: number) => void
+}
+
+/** A client of `pg` that is connected to the database of the proof. */
+export interface SetupClient {
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: Record<string, unknown>[] }>
+}
+
+/** Of an app whose database is `postgres(pool)`. */
+export interface ProveOnPostgresOptions extends Omit<ProveOptions, 'setup' | 'invariants' | 'postgres'> {
+  /**
+   * A PostgreSQL server for tests, as `postgres://user@host:5432/database`; the role may create databases. The proof runs in a
+   * database of its own there, touches no other, and drops it.
+   */
+  readonly postgres: string
+  /** Makes the handlers' own tables, in an empty database. Runs once. */
+  setup?(client: SetupClient): unknown
+  /** What must be true when all is quiet, by a name that says it: 'no account is overdrawn'. */
+  readonly invariants?: Readonly<Record<string, InvariantOnPostgres>>
 }
 
 /** The proof failed: `failure` says how, and the message is for people. */
@@ -76,15 +102,19 @@ export class ProofFailed extends Error {
  * process, a lost answer or a repeat can hurt: first every placement of up to `deviations` faults, then random ones, until the
  * budget is used. The answer is a certificate with its bounds, never a proof for all schedules.
  *
- * Nothing is opened or sent: the app's database and broker are replaced, and so is the other side of its declared calls.
+ * Nothing is opened or sent: the app's database and broker are replaced, and so is the other side of its declared calls. An app
+ * whose database is `postgres(pool)` is proved on a real server, which the option `postgres` names.
  *
  * @throws ProofFailed with the smallest schedule found that breaks a rule.
  * @throws OnefoldError `OPTION_INVALID` naming the option; `NOT_POSSIBLE` (`SimulationEscape`) where a handler reaches outside.
  * @example
  * await prove(() => makeApp(), { workload: [{ topic: payments, data: { id: 'p1', account: 'a', amount: 5 } }], setup: (db) => db.exec(schema) })
  */
-export async function prove(app: Provable, options: ProveOptions): Promise<Certificate> {
-  const subject = subjectOf(app, options)
+export function prove(app: Provable, options: ProveOptions): Promise<Certificate>
+export function prove(app: Provable, options: ProveOnPostgresOptions): Promise<Certificate>
+export async function prove(app: Provable, options: ProveOptions | ProveOnPostgresOptions): Promise<Certificate> {
+  const { subject, declared } = subjectOf(app, options)
+  const server = serverOf(options, declared)
   const bounded = {
     deviations: whole('deviations', options.deviations, 2, 0, 4),
     budgetMs: whole('budgetMs', options.budgetMs, 10_000, 100, 24 * 3_600_000),
@@ -92,7 +122,10 @@ export async function prove(app: Provable, options: ProveOptions): Promise<Certi
     seed: whole('seed', options.seed, 1, 0, Number.MAX_SAFE_INTEGER),
   }
   const replayed = options.replay === undefined ? undefined : deviationsOf(options.replay)
-  const database: WorldDatabase = new SqliteWorld(nodeRuntime(), subject.setup)
+  const database: WorldDatabase =
+    server === undefined || declared === undefined
+      ? new SqliteWorld(nodeRuntime(), subject.setup as ((database: DatabaseSync) => void) | undefined)
+      : await PostgresWorld.make(declared, server, subject.setup)
   const globals = replaceGlobals(surroundings)
   try {
     if (replayed !== undefined) {
@@ -102,20 +135,29 @@ export async function prove(app: Provable, options: ProveOptions): Promise<Certi
       if (violation !== undefined) throw new ProofFailed(failureOf(subject, result, violation.rule, 1, replayed.size))
       const { ignored, withoutFaults } = explorer
       const found = { ...noExploration, schedules: 1, ignored, withoutFaults }
-      return certificateOf(subject, bounded.seed, found, { asked: vectorOf(replayed), taken: vectorOf(result.deviations) })
+      return certificateOf(subject, database, bounded.seed, found, {
+        asked: vectorOf(replayed),
+        taken: vectorOf(result.deviations),
+      })
     }
     const found = await explore({ subject, database, ...bounded, signal: options.signal, onProgress: options.onProgress })
     const { failure } = found
     if (failure !== undefined)
       throw new ProofFailed(failureOf(subject, failure.result, failure.rule, failure.found, failure.shrunkFrom))
-    return certificateOf(subject, bounded.seed, found)
+    return certificateOf(subject, database, bounded.seed, found)
   } finally {
     globals[Symbol.dispose]()
     await database.close()
   }
 }
 
-function subjectOf(app: Provable, options: ProveOptions): Subject {
+interface Asked {
+  readonly subject: Subject
+  /** What the app's PostgreSQL database was made of; undefined: it has another one. */
+  readonly declared: Declared | undefined
+}
+
+function subjectOf(app: Provable, options: ProveOptions | ProveOnPostgresOptions): Asked {
   const { workload } = options
   if (!Array.isArray(workload) || workload.length === 0 || workload.length > 100)
     throw optionInvalid('workload', workload, 'a list of 1 to 100 messages: { topic, data }')
@@ -125,14 +167,15 @@ function subjectOf(app: Provable, options: ProveOptions): Subject {
   }
   const make = (): Simulable => {
     const made = typeof app === 'function' ? app() : app
-    blueprintOf(made)
+    const { database } = blueprintOf(made).options
+    if (options.postgres !== undefined && database instanceof PostgresDatabase) replacePool(database.declared.target)
     return made as unknown as Simulable
   }
   const first = make()
   if (blueprintOf(first).consumers.length === 0)
     throw optionInvalid('app', 'an app without consumers', 'one that consumes: there is nothing to prove of one that does not')
-  const { broker } = blueprintOf(first).options
-  return {
+  const { broker, database } = blueprintOf(first).options
+  const subject: Subject = {
     make: () => {
       const made = typeof app === 'function' ? make() : first
       return { app: made, blueprint: blueprintOf(made) }
@@ -143,9 +186,9 @@ function subjectOf(app: Provable, options: ProveOptions): Subject {
       // Without an id of its own a repeat would be another message.
       ...(item.id === undefined && item.topic.id === undefined ? { id: `message-${index + 1}` } : {}),
     })),
-    setup: options.setup,
+    setup: options.setup as Subject['setup'],
     reset: options.reset,
-    invariants: Object.entries(options.invariants ?? {}),
+    invariants: Object.entries((options.invariants ?? {}) as Readonly<Record<string, Invariant>>),
     outside: options.outside ?? {},
     honoursTokens: options.honoursTokens ?? true,
     workers: whole('workers', options.workers, 2, 1, 4),
@@ -153,6 +196,30 @@ function subjectOf(app: Provable, options: ProveOptions): Subject {
     everyCommit: options.everyCommit ?? false,
     broker: personality(options.broker, broker?.card),
   }
+  return { subject, declared: database instanceof PostgresDatabase ? database.declared : undefined }
+}
+
+/** Where a PostgreSQL app is to be proved. @throws OnefoldError `OPTION_INVALID` naming the option. */
+function serverOf({ postgres }: ProveOptions | ProveOnPostgresOptions, declared: Declared | undefined): string | undefined {
+  if (declared === undefined) {
+    if (postgres === undefined) return undefined
+    throw optionInvalid(
+      'postgres',
+      'a server',
+      'left out for an app whose database is not postgres(pool): it is proved on SQLite',
+    )
+  }
+  if (postgres === undefined)
+    throw new OnefoldError(
+      'OPTION_INVALID',
+      "postgres is missing: the app's database is postgres(pool), so its handlers are proved on a real PostgreSQL server. Name one for tests, as `postgres: 'postgres://user@host:5432/database'` or with --postgres: prove makes a database of its own there, and drops it.",
+      { details: { option: 'postgres' } },
+    )
+  if (!isPgPool(declared.target) || typeof (declared.target as Partial<PgLibrary>).Client !== 'function')
+    throw new OnefoldError('NOT_POSSIBLE', 'prove runs on a Pool of pg: what goes through postgres.js cannot be simulated yet.', {
+      details: { option: 'postgres' },
+    })
+  return postgres
 }
 
 const noExploration: Omit<Exploration, 'withoutFaults'> = {
@@ -180,9 +247,20 @@ function personality(asked: ProveOptions['broker'], card: BrokerCard | undefined
   return card.claims['may hold duplicates'] ? 'log with duplicates' : 'log'
 }
 
-function certificateOf(subject: Subject, seed: number, found: Exploration, replayed?: Certificate['replayed']): Certificate {
+function certificateOf(
+  subject: Subject,
+  database: WorldDatabase,
+  seed: number,
+  found: Exploration,
+  replayed?: Certificate['replayed'],
+): Certificate {
   const calls = subject.make().blueprint.consumers.some(({ options }) => Object.keys(options.calls ?? {}).length > 0)
+  const perSecond = Math.round((found.schedules / Math.max(1, found.elapsedMs)) * 10_000) / 10
+  const { engine, resetMs } = database
+  const sqlite = resetMs === undefined
   const certificate = {
+    database: engine,
+    schedulesPerSecond: perSecond,
     schedules: found.schedules,
     exhaustedDeviations: found.exhausted,
     partialSchedules: found.partial,
@@ -202,7 +280,9 @@ function certificateOf(subject: Subject, seed: number, found: Exploration, repla
     notCompared: found.ignored,
     simulated: [
       'the consume loop, inbox, log, leases, parking, calls and attention as they are shipped',
-      "the handlers' SQL on real SQLite in memory",
+      sqlite
+        ? "the handlers' SQL on real SQLite in memory"
+        : `the handlers' SQL on a real ${engine}, in a database of its own that was emptied before every schedule (${Math.round(resetMs)} ms each): ${perSecond} schedules a second`,
       'processes that are killed, frozen, told to stop, or ended by a handler of theirs; clocks, timers, commits and their answers',
       'a producer that repeats, publishes many at once, or publishes in transactions of its own',
       'a person who settles what is unknown, and has attempted again what waits for one',
@@ -210,7 +290,9 @@ function certificateOf(subject: Subject, seed: number, found: Exploration, repla
       ...(calls ? ['the other side of every declared call, which also refuses'] : []),
     ],
     notSimulated: [
-      'the disk, the WAL and group commit (npm run torture does, on real processes)',
+      sqlite
+        ? 'the disk, the WAL and group commit (npm run torture does, on real processes)'
+        : 'the disk and the WAL, and transactions that are open at the same time: deadlocks, and reads of what another is about to change',
       'two versions of the program at the same time',
       ...(subject.ownMemory
         ? []

@@ -1,6 +1,6 @@
 import { isThenable } from '../../message.ts'
-import { SimulationEscape } from './escape.ts'
 import { never } from './commit-faults.ts'
+import { SimulationEscape } from './escape.ts'
 import { placeOf, short } from './places.ts'
 import type { PostgresWorld } from './postgres-world.ts'
 import type { PgAnswer, PgConnected } from './scratch-database.ts'
@@ -137,17 +137,20 @@ export class SimulatedPool {
       this.#notices.send(channel, payload)
       return { command: 'SELECT', rows: [], rowCount: 0 }
     }
-    return await this.#errand(async () => {
-      const real = await this.#postgres.take()
-      let failed = true
-      try {
-        const answer = await real.query(...given)
-        failed = false
-        return answer
-      } finally {
-        await this.#postgres.giveBack(real, failed)
-      }
-    }, this.#whose === 'user' || !changesNothing.test(text))
+    return await this.#errand(
+      async () => {
+        const real = await this.#postgres.take()
+        let failed = true
+        try {
+          const answer = await real.query(...given)
+          failed = false
+          return answer
+        } finally {
+          await this.#postgres.giveBack(real, failed)
+        }
+      },
+      this.#whose === 'user' || !changesNothing.test(text),
+    )
   }
 
   #errand<R>(work: () => Promise<R>, changes = false): Promise<R> {
@@ -254,8 +257,7 @@ class SimulatedClient {
   }
 }
 
-const changesOnlyState = (text: string): boolean =>
-  /^\s*(?:begin|start|commit|end|rollback|savepoint|release|set)\b/i.test(text)
+const changesOnlyState = (text: string): boolean => /^\s*(?:begin|start|commit|end|rollback|savepoint|release|set)\b/i.test(text)
 
 /** The class of a pool's clients, of which only listening is asked. */
 function listeningClient(self: Incarnation, notices: Notices): new () => unknown {

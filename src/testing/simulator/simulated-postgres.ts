@@ -98,7 +98,6 @@ export class SimulatedPostgres implements Database<unknown> {
     if (fault.startsWith('killed') || fault.endsWith('answer lost')) log.unanswered(self)
     const commit = new Commit(this.#options, what, fault)
     this.#commit = commit
-    const limits = { ...options }
     try {
       const value = await this.#inner.write(async (session) => {
         commit.ready = false
@@ -107,7 +106,7 @@ export class SimulatedPostgres implements Database<unknown> {
         const value = await work(session)
         commit.ready = true
         return value
-      }, limits)
+      }, options)
       if (self.dead) return await never<R>()
       if (fault === 'COMMIT took effect, answer lost') {
         world.tell(self, `COMMIT takes effect, and nobody says whether it did: ${what}`)

@@ -1,4 +1,3 @@
-import type { DatabaseSync } from 'node:sqlite'
 import type { App } from '../../app.ts'
 import type { AppBlueprint, Simulable } from '../../app-blueprint.ts'
 import { blueprint } from '../../app-blueprint.ts'
@@ -23,8 +22,16 @@ export interface Committed {
   get<R = Record<string, unknown>>(sql: string, ...params: (string | number | bigint | null | Uint8Array)[]): R | undefined
 }
 
+/** The same on PostgreSQL, with `$1`, `$2`, … for the parameters. */
+export interface CommittedOnPostgres {
+  all<R = Record<string, unknown>>(sql: string, ...params: unknown[]): Promise<R[]>
+  get<R = Record<string, unknown>>(sql: string, ...params: unknown[]): Promise<R | undefined>
+}
+
 /** Answers with what is wrong, in one sentence, or with false; anything else when nothing is. What it throws is wrong as well. */
 export type Invariant = (state: Committed) => unknown
+/** The same on PostgreSQL; a promise is awaited. */
+export type InvariantOnPostgres = (state: CommittedOnPostgres) => unknown
 
 /** An app, or a function that makes one: called for every life of every simulated process, so that what is in memory dies with it. */
 export type Provable = App<never> | App<unknown> | (() => App<never> | App<unknown>)
@@ -36,7 +43,7 @@ export interface Subject {
   /** Each life has a memory of its own. */
   readonly ownMemory: boolean
   readonly workload: readonly WorkItem[]
-  readonly setup: ((database: DatabaseSync) => void) | undefined
+  readonly setup: ((database: never) => unknown) | undefined
   /** Before every schedule: what lives outside the database begins anew. */
   readonly reset: (() => void) | undefined
   readonly invariants: readonly (readonly [string, Invariant])[]

@@ -69,6 +69,8 @@ test('what needs no fault says so; one schedule is one schedule; what was not sh
 })
 
 const certificate: Omit<Certificate, 'text'> = {
+  database: 'SQLite',
+  schedulesPerSecond: 6_246,
   schedules: 6_246,
   exhaustedDeviations: 2,
   partialSchedules: 0,
