@@ -118,7 +118,10 @@ export interface WriteOptions {
 
 /** Tells that something was committed, by this process or another. Spurious wake-ups are allowed, missed ones are not. */
 export interface Changes {
-  /** `listener` gets the topics touched when they are known (own commits), else undefined. */
+  /**
+   * `listener` gets what was touched when it is known (own commits), else undefined: `topic/partition` where messages came into a
+   * partition and no more is known to have changed, `topic` for anything else about it, such as what is parked.
+   */
   onChange(listener: (topics: ReadonlySet<string> | undefined) => void): Disposable
 }
 

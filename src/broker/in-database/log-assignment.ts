@@ -86,7 +86,7 @@ export class LogAssignment implements Assignment {
     if (this.#last >= flowMessages && this.#last < limit) await this.#runtime.sleep(gatherMs, either.signal)
     while (!either.aborted) {
       if (this.#again.length > 0) return this.#again.splice(0, limit)
-      const version = this.#wakeups.version(topic)
+      const version = this.#wakeups.version(topic, this.partition)
       const deliveries = await this.#database.read((stores) =>
         stores.log.read(topic, this.partition, this.#position, limit, maxReadBytes),
       )
@@ -97,7 +97,7 @@ export class LogAssignment implements Assignment {
         if (this.#acknowledges) for (const { offset } of deliveries) if (offset !== undefined) this.#outstanding.add(offset)
         return deliveries
       }
-      await this.#wakeups.wait(topic, version, either.signal)
+      await this.#wakeups.wait(topic, this.partition, version, either.signal)
     }
     return undefined
   }

@@ -17,11 +17,10 @@ export interface AppendRow extends EnvelopeJson {
 }
 
 /** Into the log, its identity recorded already. */
-export function appendRow(record: PostgresTopicRecord, envelope: Envelope): AppendRow {
-  return {
-    partition: record.numbers[partitionOfEnvelope(envelope, record.partitions)],
-    ...envelopeJson(record.name, envelope),
-  }
+export function appendRow({ touched }: StoreContext, record: PostgresTopicRecord, envelope: Envelope): AppendRow {
+  const partition = partitionOfEnvelope(envelope, record.partitions)
+  touched.add(`${record.name}/${partition}`)
+  return { partition: record.numbers[partition], ...envelopeJson(record.name, envelope) }
 }
 
 export interface Appended {
@@ -87,7 +86,7 @@ export class Appending {
       const later = this.#isLater(envelope)
       // Numbered messages go in with the rest, in order; repeats within the call are none of it.
       if (identity === undefined && (later || envelope.sequence === undefined || statuses[index] !== 'new')) continue
-      const row = later ? envelopeJson(this.#record.name, envelope) : appendRow(this.#record, envelope)
+      const row = later ? envelopeJson(this.#record.name, envelope) : appendRow(this.#context, this.#record, envelope)
       indexes.push(index)
       rows.push(identity === undefined ? row : { identity, ...row })
     }

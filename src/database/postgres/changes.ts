@@ -49,7 +49,7 @@ export class PostgresChanges implements Changes {
     throw new Error('listeners are kept by the database')
   }
 
-  /** This process has committed messages of these topics (or something else that others may wait for: none). */
+  /** This process has committed something about these topics and partitions (or something else that others may wait for: none). */
   committed(topics: ReadonlySet<string>): void {
     if (this.#closed) return
     this.#tell(topics)
@@ -59,7 +59,7 @@ export class PostgresChanges implements Changes {
     if (!this.#sending) void this.#send()
   }
 
-  /** Messages of these topics are in a transaction that somebody else commits. */
+  /** Messages for these are in a transaction that somebody else commits. */
   joined(topics: ReadonlySet<string>): void {
     for (const ms of joinedLooksMs) {
       const timer = this.#runtime.after(ms, () => {

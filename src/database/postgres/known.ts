@@ -45,7 +45,7 @@ export interface StoreContext {
   readonly known: Known
   /** Of this transaction. */
   readonly made: Known
-  /** Topics that got messages in this transaction. */
+  /** As `Changes.onChange` tells it. */
   readonly touched: Set<string>
   readonly wallMs: () => number
   /** Offsets are only used together with what is committed here: giving them need not be on disk by itself. */

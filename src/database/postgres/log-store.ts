@@ -25,7 +25,7 @@ export class PostgresLogStore implements LogStore {
   }
 
   async append(topic: TopicRecord, envelopes: readonly Envelope[]): Promise<AppendStatus[]> {
-    const { sql, wallMs, touched } = this.#context
+    const { sql, wallMs } = this.#context
     let record = (await this.#topics.get(topic.name)) as PostgresTopicRecord
     const nowMs = wallMs()
     const isLater = ({ deliverAtMs }: Envelope): boolean => deliverAtMs !== undefined && deliverAtMs > nowMs
@@ -53,7 +53,6 @@ export class PostgresLogStore implements LogStore {
     if (later.length > 0) await this.#schedule(record, later)
     if (duplicates > 0)
       await sql.rows('insert into {s}.duplicate (topic, count) values ($1::int, $2::int)', record.topic, duplicates)
-    touched.add(record.name)
     return statuses
   }
 
@@ -101,10 +100,9 @@ export class PostgresLogStore implements LogStore {
    */
   async write(record: PostgresTopicRecord, envelopes: readonly Envelope[]): Promise<PostgresTopicRecord> {
     if (envelopes.length === 0) return record
-    const { sql, known, made, touched } = this.#context
-    touched.add(record.name)
+    const { sql, known, made } = this.#context
     for (let current = record; ; ) {
-      const rows = envelopes.map((envelope) => appendRow(current, envelope))
+      const rows = envelopes.map((envelope) => appendRow(this.#context, current, envelope))
       if ((await appendRows(sql, current, undefined, rows)).written === rows.length) return current
       known.clear()
       made.clear()

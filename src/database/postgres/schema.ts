@@ -155,7 +155,7 @@ export const migrations: readonly string[] = [
   -- however late that is. Two at once take turns at the partition's row. relaxed: this commit need not be on disk before it is
   -- answered, since whatever builds on it commits to the same log after it.
   create function {s}.give_offsets(wanted integer, relaxed boolean) returns bigint language plpgsql
-    set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitmapscan = off as $$
+    set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
   declare
     known bigint;
     before pg_snapshot;
@@ -192,7 +192,8 @@ export const migrations: readonly string[] = [
   -- The messages of a partition above an offset: at most so many, and about so many bytes. Offsets are given first where none is left.
   create function {s}.read_log(wanted integer, above bigint, most integer, most_bytes integer, relaxed boolean)
     returns table ("offset" bigint, source text, id text, sequence bigint, key text, type text, time_ms bigint, headers text, data text)
-    language plpgsql set plan_cache_mode = force_custom_plan set enable_seqscan = off as $$
+    language plpgsql set plan_cache_mode = force_generic_plan
+    set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
   #variable_conflict use_column
   declare
     since bigint;
@@ -233,7 +234,7 @@ export const migrations: readonly string[] = [
   -- topic has another number of partitions than the caller knows of, or where may_append says no.
   -- recorded: how many identities were new; fresh: which messages (from 1), null when all; written: how many are in the log.
   create function {s}.append(wanted integer, known integer, wanted_dedup integer, messages json,
-      out recorded bigint, out fresh text, out written bigint) language plpgsql as $$
+      out recorded bigint, out fresh text, out written bigint) language plpgsql set plan_cache_mode = force_generic_plan as $$
   #variable_conflict use_column
   begin
     -- Who changes the number of partitions locks the log: what follows sees the number of before, and is waited for, or that of after.
