@@ -138,9 +138,12 @@ export class CallStrategy implements Strategy, TurnsBeside {
   ): Promise<void> {
     const turn = await this.#attempt.begin(state, row, options)
     if (turn === undefined) return
+    const { database, subscription } = this.#context
+    // A journal that cannot be read is no failure of the message.
+    const records = await database.read((stores) => stores.calls.get(subscription, turn.item.identity))
     let plan: Plan
     try {
-      plan = await this.#plan(turn.item)
+      plan = this.#plan(turn.item, records)
     } catch (error) {
       await this.#attempt.fail(state, turn, error)
       return
@@ -154,9 +157,7 @@ export class CallStrategy implements Strategy, TurnsBeside {
   }
 
   /** What the journal and the rules say to do about each call. */
-  async #plan({ data, identity, envelope }: Item): Promise<Plan> {
-    const { database, subscription } = this.#context
-    const records = await database.read((stores) => stores.calls.get(subscription, identity))
+  #plan({ data, identity, envelope }: Item, records: readonly CallRecord[]): Plan {
     const plan: Plan = { outcomes: new Map(), requests: [], probes: [], person: [] }
     for (const [name, call] of this.#calls) {
       const record = records.find((one) => one.name === name)

@@ -77,6 +77,8 @@ export class Ownership {
     const [record] = (await this.#database.read((stores) => stores.ownership.leases(name))).filter((lease) => lease.name === name)
     const holder = record?.owner === undefined ? undefined : owners.find((owner) => owner.id === record.owner)
     if (options.force !== true && holder !== undefined && holder.id !== this.#owner && !this.#isGone(holder)) return undefined
+    // Ours, and nobody here knows of it: its COMMIT answered with an error, or what came after failed. No process has ended for that.
+    if (record !== undefined && options.force !== true && this.isMe(record.owner)) await this.release(record)
     return this.#database.write(
       (session) =>
         session.ownership.take(name, this.#id, {

@@ -8,7 +8,7 @@ import { prove } from '../../src/testing/index.ts'
  * message to attention a second time: whoever settled the first item left another one open, of a message that was done. `prove`
  * found it.
  */
-const raisesTwice = '7:5,9:4'
+const raisesTwice = '20:5,28:4'
 
 const orders = topic<{ id: string }>('orders', { id: (order) => order.id })
 

@@ -13,7 +13,7 @@ interface Order {
  * that commit asked for a message that was still 'waiting', found none, and left it to others: it stayed 'calling', and its key
  * held, as long as its owner lived. `prove` found it.
  */
-const strands = '0:1,7:4'
+const strands = '0:1,23:4'
 
 const orders = topic<Order>('orders', { id: (order) => order.id })
 const application = () => {

@@ -7,7 +7,7 @@ import { prove } from '../../src/testing/index.ts'
  * A process was killed with a message's call under way. `app.idle()` of another said that nothing was left to do, until it took that
  * message over 20 ms later. `prove` found it.
  */
-const saysIdle = '2:1,6:2'
+const saysIdle = '2:1,17:2'
 
 const orders = topic<{ id: string }>('orders', { id: (order) => order.id })
 

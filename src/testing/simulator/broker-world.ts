@@ -1,5 +1,6 @@
 import { AnySignal } from '../../any-signal.ts'
 import type { Assignment, SubscribeOptions } from '../../broker/broker.ts'
+import { OnefoldError } from '../../errors.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
 import type { Delivery, Envelope } from '../../message.ts'
 import { partitionOf } from '../../partition-of.ts'
@@ -48,6 +49,8 @@ export interface Member {
 }
 
 const oneThatWasForgotten = 'an old one comes again, when its group has forgotten it'
+
+const connectionLost = 'the connection is lost'
 
 const key = ({ topic, group }: Subscription): string => `${topic}/${group}`
 
@@ -264,16 +267,22 @@ class SimulatedAssignment implements Assignment {
 
   #handOver(limit: number, signal: AbortSignal): Promise<readonly Delivery[] | undefined> {
     const { world, personality } = this.#broker
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       world.call({
         owner: this.self,
         label: `receive ${key(this.subscription)}`,
         locks: false,
-        faults:
-          personality === 'queue'
+        faults: [
+          ...(personality === 'queue'
             ? ['one comes twice', 'an old one comes again', 'keys overtake each other', oneThatWasForgotten]
-            : [],
+            : []),
+          connectionLost,
+        ],
         begin: (fault) => {
+          if (fault === connectionLost) {
+            world.tell(this.self, `loses the connection to the broker: ${key(this.subscription)}`)
+            return reject(new OnefoldError('DATABASE_IO', 'the connection to the simulated broker is lost.', { retry: 'later' }))
+          }
           if (signal.aborted || !this.#mine) return resolve(this.#mine ? [] : undefined)
           resolve(this.#batch(limit, fault))
         },

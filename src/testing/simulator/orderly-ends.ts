@@ -62,22 +62,50 @@ export class IdleWatch {
   readonly #ready: () => boolean
   /** What is there to be done. */
   readonly #left: () => Awaitable<string>
+  /** How often somebody has made new work meanwhile: what is read may be no longer so when it is answered. */
+  readonly #acts: () => number
   readonly #seen = new WeakSet<Incarnation>()
   readonly wrongs: string[] = []
 
-  constructor(world: World, ready: () => boolean, left: () => Awaitable<string>) {
+  constructor(
+    world: World,
+    options: { readonly ready: () => boolean; readonly left: () => Awaitable<string>; readonly acts: () => number },
+  ) {
     this.#world = world
-    this.#ready = ready
-    this.#left = left
+    this.#ready = options.ready
+    this.#left = options.left
+    this.#acts = options.acts
   }
 
   async ask(self: Incarnation, app: App<unknown>): Promise<void> {
-    while (!this.#ready()) await new Promise<void>((resolve) => void this.#world.timer(self, 1, resolve))
-    await app.idle()
-    const asked = this.#left()
-    const left = typeof asked === 'string' ? asked : await asked
-    if (left !== '') this.wrongs.push(`${self} says that it is idle, and there is work left (${left}).`)
+    while (!this.#ready()) await this.#soon(self)
+    for (;;) {
+      const acts = this.#acts()
+      await this.#idle(self, app)
+      const asked = this.#left()
+      const left = typeof asked === 'string' ? asked : await asked
+      if (left === '') break
+      if (acts !== this.#acts()) continue
+      this.wrongs.push(`${self} says that it is idle, and there is work left (${left}).`)
+      break
+    }
     this.#seen.add(self)
+  }
+
+  /** Whoever is told that nobody knows asks again. */
+  async #idle(self: Incarnation, app: App<unknown>): Promise<void> {
+    for (;;) {
+      try {
+        return await app.idle()
+      } catch (error) {
+        if (!isOnefoldError(error) || error.retry === 'never') throw error
+        await this.#soon(self)
+      }
+    }
+  }
+
+  #soon(self: Incarnation): Promise<void> {
+    return new Promise((resolve) => void this.#world.timer(self, 1, resolve))
   }
 
   seenBy(lives: readonly Incarnation[]): boolean {

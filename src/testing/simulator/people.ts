@@ -32,6 +32,8 @@ export class People {
   readonly #skips: ReadonlySet<string>
   readonly #seen = new Set<string>()
   readonly wrongs: string[] = []
+  /** How often somebody has begun to do something. */
+  acts = 0
   #acting = 0
 
   constructor(options: PeopleOptions) {
@@ -109,6 +111,7 @@ export class People {
 
   #act(act: (self: Incarnation, app: App<unknown>) => Promise<void>): void {
     this.#acting++
+    this.acts++
     this.#options.begin(async (self, app) => {
       await act(self, app)
       this.#acting--

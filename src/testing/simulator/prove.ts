@@ -23,6 +23,7 @@ import { SqliteWorld } from './sqlite-world.ts'
 import type { Invariant, InvariantOnPostgres, Provable, Subject, WorkItem } from './subject.ts'
 import { blueprintOf } from './subject.ts'
 import { surroundings } from './surroundings.ts'
+import { hearRejections } from './unhandled-rejections.ts'
 import type { Moment } from './world.ts'
 import type { WorldDatabase } from './world-database.ts'
 
@@ -127,6 +128,7 @@ export async function prove(app: Provable, options: ProveOptions | ProveOnPostgr
       ? new SqliteWorld(nodeRuntime(), subject.setup as ((database: DatabaseSync) => void) | undefined)
       : await PostgresWorld.make(declared, server, subject.setup)
   const globals = replaceGlobals(surroundings)
+  const rejections = hearRejections()
   try {
     if (replayed !== undefined) {
       const explorer = await Explorer.begin(subject, database)
@@ -146,6 +148,7 @@ export async function prove(app: Provable, options: ProveOptions | ProveOnPostgr
       throw new ProofFailed(failureOf(subject, failure.result, failure.rule, failure.found, failure.shrunkFrom))
     return certificateOf(subject, database, bounded.seed, found)
   } finally {
+    rejections[Symbol.dispose]()
     globals[Symbol.dispose]()
     await database.close()
   }
@@ -283,7 +286,7 @@ function certificateOf(
       sqlite
         ? "the handlers' SQL on real SQLite in memory"
         : `the handlers' SQL on a real ${engine}, in a database of its own that was emptied before every schedule (${Math.round(resetMs)} ms each): ${perSecond} schedules a second`,
-      'processes that are killed, frozen, told to stop, or ended by a handler of theirs; clocks, timers, commits and their answers',
+      'processes that are killed, frozen, told to stop, or ended by a handler of theirs; clocks, timers, commits, reads and their answers',
       'a producer that repeats, publishes many at once, or publishes in transactions of its own',
       'a person who settles what is unknown, and has attempted again what waits for one',
       ...(subject.broker === undefined ? [] : [`a broker that behaves as a ${subject.broker}`]),

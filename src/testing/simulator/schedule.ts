@@ -22,8 +22,11 @@ import { People } from './people.ts'
 import { appFor, EffectLog, leaseMs } from './processes.ts'
 import type { PublishingWay } from './producer.ts'
 import { Producer, publishingWays } from './producer.ts'
+import type { ReadingWay } from './reads.ts'
+import { readingWays } from './reads.ts'
 import type { Subject } from './subject.ts'
 import { surroundWith } from './surroundings.ts'
+import { UnhandledRejection } from './unhandled-rejections.ts'
 import type { Moment } from './world.ts'
 import { Incarnation, nobody, World } from './world.ts'
 import type { Published, WorldDatabase } from './world-database.ts'
@@ -95,8 +98,7 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
   if (trouble instanceof SimulationEscape) throw trouble
   const published = await run.published()
   const state = await finalState(database, { published, outside: run.outside }, options.expected?.ignored ?? new Set())
-  const violations =
-    trouble === undefined ? await run.judge(ended, state, published) : [{ rule: 'no error', what: String(trouble) }]
+  const violations = trouble === undefined ? await run.judge(ended, state, published) : [troubled(trouble)]
   return {
     trail: decisions.trail,
     deviations: decisions.deviations(),
@@ -107,6 +109,12 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
     story: world.story ?? [],
     steps: world.steps,
   }
+}
+
+function troubled(trouble: unknown): Violated {
+  return trouble instanceof UnhandledRejection
+    ? { rule: 'no unhandled rejection', what: trouble.message }
+    : { rule: 'no error', what: String(trouble) }
 }
 
 class Run {
@@ -129,6 +137,7 @@ class Run {
   readonly #effectivelyOnce = new Set<string>()
   #openTwice: string | undefined
   readonly #partitions: number
+  readonly #reads: ReadingWay
   readonly #broker: BrokerWorld | undefined
 
   constructor(world: World, options: ScheduleOptions) {
@@ -162,6 +171,7 @@ class Run {
     // What a broker elsewhere has in store for others, a worker cannot know.
     const watched = subject.broker === undefined ? ['somebody waits until they are'] : []
     const asked = options.decisions.choose('the world: whether workers are idle', ['nobody asks', ...watched])
+    this.#reads = options.decisions.choose('the world: reads', readingWays) as ReadingWay
     this.#people = new People({
       world,
       subject,
@@ -178,11 +188,11 @@ class Run {
     this.#idle =
       asked === 'nobody asks'
         ? undefined
-        : new IdleWatch(
-            world,
-            () => this.#producer.done,
-            () => options.database.leftNow(),
-          )
+        : new IdleWatch(world, {
+            ready: () => this.#producer.done,
+            left: () => options.database.leftNow(),
+            acts: () => this.#people.acts,
+          })
     this.conditions = options.conditions ?? new Conditions()
     this.outside = new OutsideWorld(world, this.history, {
       models: subject.outside,
@@ -211,6 +221,7 @@ class Run {
       log: this.#effects,
       // A person clicks again until it is done; nothing is shown by killing somebody who looks on.
       everyCommit: subject.everyCommit && name !== 'person',
+      reads: name === 'person' ? undefined : this.#reads,
       maxPartitions: this.#partitions,
     })
     const context = {

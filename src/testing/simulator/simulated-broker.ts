@@ -83,17 +83,26 @@ export class SimulatedBroker implements Broker {
     this.#broker.join(member, topic.settings.order === 'total' ? 1 : this.#broker.partitions)
     const { signal } = options
     signal.addEventListener('abort', () => member.wake?.(), { once: true })
-    while (!signal.aborted) {
-      for (const assignment of member.fresh.splice(0)) {
-        await assignment.start()
-        yield assignment
+    try {
+      while (!signal.aborted) {
+        for (let assignment = member.fresh.shift(); assignment !== undefined; assignment = member.fresh.shift()) {
+          try {
+            await assignment.start()
+          } catch {
+            // It is given out again, to whomever: that may be soon.
+            await assignment.released()
+            continue
+          }
+          yield assignment
+        }
+        if (signal.aborted) break
+        if (member.fresh.length === 0)
+          await new Promise<void>((resolve) => {
+            member.wake = resolve
+          })
       }
-      if (signal.aborted) break
-      if (member.fresh.length === 0)
-        await new Promise<void>((resolve) => {
-          member.wake = resolve
-        })
+    } finally {
+      this.#broker.leave(member)
     }
-    this.#broker.leave(member)
   }
 }

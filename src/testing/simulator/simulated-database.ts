@@ -10,6 +10,7 @@ import type { Awaitable } from '../../message.ts'
 import { isThenable } from '../../message.ts'
 import { commitFaults, fewerPartitions, never, ofMessages, undoneWithSavepoints } from './commit-faults.ts'
 import { SimulationEscape } from './escape.ts'
+import { readIn } from './reads.ts'
 import type { SqliteWorld } from './sqlite-world.ts'
 import { ProcessConnection, prefix, ReadingConnection } from './sqlite-world.ts'
 import { fine, stopFaults } from './world.ts'
@@ -203,7 +204,7 @@ export class SimulatedDatabase implements Database<SqliteTx> {
         world.call({ owner: self, label: 'a read', locks: true, faults: [], begin: () => resolve() })
       })
     }
-    return work(this.#reader)
+    return readIn(this.#options, (look) => look(this.#reader), work)
   }
 
   join<R>(tx: unknown, work: (session: Session<SqliteTx>) => Awaitable<R>): Awaitable<R> {

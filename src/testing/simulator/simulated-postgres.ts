@@ -10,6 +10,7 @@ import type { AnyTopic } from '../../topic.ts'
 import { commitFaults, fewerPartitions, never, ofMessages, undoneWithSavepoints } from './commit-faults.ts'
 import { SimulationEscape } from './escape.ts'
 import type { PostgresWorld } from './postgres-world.ts'
+import { readIn } from './reads.ts'
 import type { PgAnswer } from './scratch-database.ts'
 import type { Committing, Notices } from './simulated-pool.ts'
 import { connectionLost, SimulatedPool } from './simulated-pool.ts'
@@ -143,7 +144,7 @@ export class SimulatedPostgres implements Database<unknown> {
         world.call({ owner: self, label: 'a read', locks: true, faults: [], begin: () => resolve() })
       })
     }
-    return this.#inner.read(work)
+    return readIn(this.#options, (look) => this.#inner.read(look), work)
   }
 
   join<R>(tx: unknown, work: (session: Session<unknown>) => Awaitable<R>): Promise<R> {

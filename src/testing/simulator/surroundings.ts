@@ -12,6 +12,11 @@ export function surroundWith(next: World | undefined): void {
   world = next
 }
 
+/** False: it is nobody's whom the world knows. */
+export function rejected(reason: unknown): boolean {
+  return world?.rejected(reason) ?? false
+}
+
 /** As the process sees them whose code is running; undefined outside every process. */
 export function surroundings(): Surroundings | undefined {
   const around = world

@@ -3,6 +3,7 @@ import type { Awaitable } from '../../message.ts'
 import { isThenable } from '../../message.ts'
 import type { Operation } from '../history.ts'
 import type { TransactionLog } from './commit-faults.ts'
+import type { ReadingWay } from './reads.ts'
 import type { Invariant } from './subject.ts'
 import type { Incarnation, World } from './world.ts'
 
@@ -21,8 +22,10 @@ export interface ProcessDatabaseOptions {
   readonly world: World
   readonly self: Incarnation
   readonly log: TransactionLog
-  /** Also commits that only keep house may fail. */
+  /** Also commits and reads that only keep house may fail. */
   readonly everyCommit: boolean
+  /** Undefined: they never fail. */
+  readonly reads: ReadingWay | undefined
   /** Partitions of a topic, at most. */
   readonly maxPartitions: number
 }

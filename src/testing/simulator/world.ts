@@ -1,4 +1,7 @@
+import { nodeRuntime } from '../../runtime/node-runtime.ts'
 import type { Decisions } from './decisions.ts'
+import { placeOf } from './places.ts'
+import { UnhandledRejection } from './unhandled-rejections.ts'
 
 /** One life of one simulated process. */
 export class Incarnation {
@@ -71,6 +74,9 @@ const stops = { 'told to stop before it': 'in good order', 'told to stop at once
 /** What may happen to a process that ends in good order when it is told to. */
 export const stopFaults = (owner: Incarnation): readonly string[] => (owner.stop === undefined ? [] : Object.keys(stops))
 const drained = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve))
+const clock = nodeRuntime()
+/** Node looks at rejected promises when nothing is left to do at once. */
+const rejectionsLookedAt = (): Promise<void> => new Promise((resolve) => clock.defer(resolve))
 
 /**
  * Time, processes, and everything between them, one step after the other. Nothing runs unless the world lets it: a process
@@ -96,6 +102,8 @@ export class World {
   #errands: Errand[] = []
   #timers: Timer[] = []
   #timerOrder = 0
+  /** Whose code ran in this step. */
+  #acted: Incarnation | undefined
 
   constructor(options: { decisions: Decisions; startMs: number; freezeMs: number; story: boolean }) {
     this.decisions = options.decisions
@@ -171,6 +179,11 @@ export class World {
     const lastMs = this.nowMs + bounds.ms
     for (;;) {
       await drained()
+      // What others in this process do meanwhile is not done by any process of the world.
+      this.#acted = this.current
+      this.current = undefined
+      await rejectionsLookedAt()
+      this.current = this.#acted
       if (this.trouble !== undefined) throw this.trouble
       const errand = this.#errands.shift()
       if (errand !== undefined) {
@@ -207,6 +220,20 @@ export class World {
     const handOver = await run()
     this.current = owner === nobody ? current : owner
     handOver()
+  }
+
+  /** A promise was rejected, and nobody waited for it by the end of the step: whose it was cannot go on. False: nobody's. */
+  rejected(reason: unknown): boolean {
+    const owner = this.#acted
+    if (owner === undefined || owner === nobody) return false
+    // Whoever is dead does nothing any more.
+    if (owner.dead) return true
+    this.tell(owner, 'is ended by Node: a promise was rejected, and nobody waits for it')
+    const place = reason instanceof Error ? placeOf(reason) : undefined
+    this.trouble ??= new UnhandledRejection(
+      `${owner} would be ended by Node: a promise was rejected, and nobody waited for it${place === undefined ? '' : ` (${place})`}: ${String(reason)}`,
+    )
+    return true
   }
 
   /** Neither asked for something nor about to be woken at this very moment. */

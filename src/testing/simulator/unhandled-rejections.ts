@@ -1,0 +1,27 @@
+import { rejected } from './surroundings.ts'
+
+/** A promise of a simulated process was rejected, and nobody waited for it: Node ends a process for that. */
+export class UnhandledRejection extends Error {
+  override name = 'UnhandledRejection'
+}
+
+/**
+ * Until disposed, rejections that nobody waits for are told to the running world first. Those of a simulated process are no concern
+ * of this one; all others go to whoever listened before, or end it.
+ */
+export function hearRejections(): Disposable {
+  const others = process.rawListeners('unhandledRejection') as NodeJS.UnhandledRejectionListener[]
+  const hear: NodeJS.UnhandledRejectionListener = (reason, promise) => {
+    if (rejected(reason)) return
+    if (others.length === 0) throw reason
+    for (const other of others) other(reason, promise)
+  }
+  process.removeAllListeners('unhandledRejection')
+  process.on('unhandledRejection', hear)
+  return {
+    [Symbol.dispose]() {
+      process.off('unhandledRejection', hear)
+      for (const other of others) process.on('unhandledRejection', other)
+    },
+  }
+}
