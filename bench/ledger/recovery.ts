@@ -19,7 +19,7 @@ import { Child } from './child.ts'
 import type { Subject } from './job.ts'
 import { accounts, audit, tables } from './job.ts'
 import type { RecoveryProcessOptions } from './recovery-process.ts'
-import { subject as graphile } from './with-graphile-worker.ts'
+import { subject as graphile, silent } from './with-graphile-worker.ts'
 import { withOnefold } from './with-onefold.ts'
 import type { BossSettings } from './with-pg-boss.ts'
 import { subject as boss } from './with-pg-boss.ts'
@@ -157,7 +157,7 @@ async function repetition(one: Case): Promise<{ readonly outcome: Promise<Outcom
   const { workers, fromMs } = held as unknown as { readonly workers: string[]; readonly fromMs: number }
   if (one.lives !== true) await killed.ended
   if (one.unlocks === true) {
-    const utils = await makeWorkerUtils({ pgPool: pool })
+    const utils = await makeWorkerUtils({ connectionString: url, logger: silent })
     await utils.forceUnlockWorkers(workers)
     await utils.release()
   }

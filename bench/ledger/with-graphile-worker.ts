@@ -7,7 +7,7 @@ import type { Booking } from '../message.ts'
 import type { Subject, SubjectOptions } from './job.ts'
 import { legsOf, moveAll, moveOne, movesOf } from './job.ts'
 
-const silent = new Logger(() => () => undefined)
+export const silent = new Logger(() => () => undefined)
 
 export interface GraphileSettings {
   /** Told the name under which each of its workers locks. */
@@ -16,6 +16,9 @@ export interface GraphileSettings {
 
 export function subject({ url, style, beforeCommit }: SubjectOptions, { onWorker }: GraphileSettings = {}): Subject {
   const pool = new Pool({ connectionString: url, max: 10 })
+  // It warns about a pool without these.
+  pool.on('error', () => undefined)
+  pool.on('connect', (client) => void client.on('error', () => undefined))
   let utils: Awaited<ReturnType<typeof makeWorkerUtils>> | undefined
   let runner: Runner | undefined
   return {
