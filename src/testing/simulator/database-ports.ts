@@ -37,9 +37,13 @@ export class DatabasePorts {
     return port
   }
 
-  /** All that a window knows is forgotten. False: not just now. */
+  /** All that a window knows is forgotten, before anybody goes on. False: somebody's transaction is open. */
   forget(topic: string, group: string): boolean {
-    return this.#database instanceof SqliteWorld && forget(this.#database, this.#world, topic, group)
+    const database = this.#database
+    if (database instanceof SqliteWorld) return forget(database, this.#world, topic, group)
+    if (!(database instanceof PostgresWorld) || this.#world.locked !== undefined) return false
+    database.forget(this.#world, topic, group)
+    return true
   }
 
   /** The schedule is over: whoever uses the user's pools now means the real ones. */

@@ -1,11 +1,13 @@
+import type { Execute } from '../../database/postgres/client.ts'
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.ts'
 import type { TransactionHandle, Transactions } from '../../database/postgres/transactions.ts'
 import { parseJson } from '../../parse-json.ts'
 import { nodeRuntime } from '../../runtime/node-runtime.ts'
+import { forgetOnPostgres } from './postgres-forgetting.ts'
 import type { PostgresTable } from './postgres-tables.ts'
 import { keepRows, tablesIn } from './postgres-tables.ts'
 import type { PgConnected, PgLibrary } from './scratch-database.ts'
-import { ScratchDatabase } from './scratch-database.ts'
+import { planned, ScratchDatabase } from './scratch-database.ts'
 import type { Invariant } from './subject.ts'
 import type { World } from './world.ts'
 import { nobody } from './world.ts'
@@ -43,7 +45,6 @@ const vacuumEvery = 100
  */
 export class PostgresWorld extends WorldDatabase {
   readonly engine: string
-  readonly forgets = false
   readonly declared: Declared
   /** Quoted. */
   readonly schema: string
@@ -146,7 +147,7 @@ export class PostgresWorld extends WorldDatabase {
   async rows<R>(sql: string, ...params: readonly (string | number)[]): Promise<R[]> {
     let place = 0
     const text = sql.replaceAll('{p}', `${this.schema}.`).replaceAll('?', () => `$${++place}`)
-    return (await this.#observer.query(text, params)).rows as R[]
+    return (await this.#observer.query(planned(text, params))).rows as R[]
   }
 
   protected ask<R>(sql: string, ...params: readonly (string | number)[]): Promise<R[]> {
@@ -205,8 +206,22 @@ export class PostgresWorld extends WorldDatabase {
     return this.#twice
   }
 
-  keepsWaiting(): boolean {
-    return false
+  async keepsWaiting(topic: string, id: string): Promise<boolean> {
+    return (await this.ask(questions.waitsForGood, topic, id)).length > 0
+  }
+
+  forget(world: World, topic: string, group: string): void {
+    const execute: Execute = async (text, parameters) => (await this.#observer.query(text, parameters)).rows
+    const run = async (): Promise<() => void> => {
+      try {
+        await forgetOnPostgres(execute, { schema: this.schema, nowMs: world.nowMs, topic, group })
+      } catch (error) {
+        world.trouble ??= error as Error
+      }
+      this.commits++
+      return () => undefined
+    }
+    world.errand({ owner: nobody, run })
   }
 
   async userRows(ignored: ReadonlySet<string>): Promise<Map<string, readonly string[]>> {

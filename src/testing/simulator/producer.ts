@@ -34,8 +34,8 @@ export class Producer {
   readonly #way: PublishingWay
   /** Writes a row of the producer's own. */
   readonly #note: (tx: unknown, fact: string) => Awaitable<void>
-  readonly #keepsWaiting: (topic: string, id: string) => boolean
-  readonly #forget: ((topic: string) => boolean) | undefined
+  readonly #keepsWaiting: (topic: string, id: string) => Awaitable<boolean>
+  readonly #forget: (topic: string) => boolean
   readonly #answered = new Set<number>()
   #late = false
 
@@ -47,9 +47,9 @@ export class Producer {
     readonly way: PublishingWay
     readonly note: (tx: unknown, fact: string) => Awaitable<void>
     /** Some group keeps this message for a person. */
-    readonly keepsWaiting: (topic: string, id: string) => boolean
-    /** The topic's window forgets all it knows; false: not just now. Undefined: it cannot be made to. */
-    readonly forget: ((topic: string) => boolean) | undefined
+    readonly keepsWaiting: (topic: string, id: string) => Awaitable<boolean>
+    /** The topic's window forgets all it knows; false: not just now. */
+    readonly forget: (topic: string) => boolean
   }) {
     this.#world = options.world
     this.#workload = options.workload
@@ -80,8 +80,7 @@ export class Producer {
    * it is known all the same. What nobody keeps would rightly be taken for another message, so of that nothing is forgotten.
    */
   async #perhapsLater(self: Incarnation, [first]: readonly Asked[]): Promise<void> {
-    const forget = this.#forget
-    if (forget === undefined || first === undefined || this.#late || first.index !== this.#workload.length - 1) return
+    if (first === undefined || this.#late || first.index !== this.#workload.length - 1) return
     const { topic, identity } = first.told
     const repeats = this.#workload.slice(0, -1).some((item, index) => {
       const told = this.#told(index, item)
@@ -92,7 +91,8 @@ export class Producer {
     const at = `producer: publish again to ${topic} for ${identity}`
     if (this.#world.decisions.choose(at, [fine, 'later, when its window has forgotten it']) === fine) return
     await new Promise<void>((resolve) => void this.#world.timer(self, laterMs, resolve))
-    if (this.#keepsWaiting(topic, identity) && forget(topic))
+    const keeps = this.#keepsWaiting(topic, identity)
+    if ((isThenable(keeps) ? await keeps : keeps) && this.#forget(topic))
       this.#world.tell('the world', `the window of ${topic} has forgotten everything`)
   }
 

@@ -166,7 +166,7 @@ class Run {
       way,
       note: (tx, fact) => options.database.note(tx, fact),
       keepsWaiting: (topic, id) => options.database.keepsWaiting(topic, id),
-      forget: options.database.forgets ? (topic) => this.#ports.forget(topic, '') : undefined,
+      forget: (topic) => this.#ports.forget(topic, ''),
     })
     // What a broker elsewhere has in store for others, a worker cannot know.
     const watched = subject.broker === undefined ? ['somebody waits until they are'] : []

@@ -25,6 +25,14 @@ export interface PgLibrary {
 }
 
 const prefix = 'onefold_prove_'
+const names = new Map<string, string>()
+
+/** A statement of ours, which are few: planned once on each connection. The user's are executed as they come. */
+export function planned(text: string, values: readonly unknown[] = []): unknown {
+  const name = names.get(text) ?? `onefold_${names.size}`
+  names.set(text, name)
+  return { name, text, values }
+}
 
 /**
  * An empty database of its own on a server for tests, with Onefold's tables in it. It is dropped by `close`, and touches no other

@@ -4,6 +4,7 @@ import { SimulationEscape } from './escape.ts'
 import { placeOf, short } from './places.ts'
 import type { PostgresWorld } from './postgres-world.ts'
 import type { PgAnswer, PgConnected } from './scratch-database.ts'
+import { planned } from './scratch-database.ts'
 import type { Incarnation, World } from './world.ts'
 import { nobody } from './world.ts'
 
@@ -142,7 +143,7 @@ export class SimulatedPool {
         const real = await this.#postgres.take()
         let failed = true
         try {
-          const answer = await real.query(...given)
+          const answer = await real.query(...asPlanned(this.#whose, given))
           failed = false
           return answer
         } finally {
@@ -223,7 +224,7 @@ class SimulatedClient {
     if (text.includes('pg_current_xact_id()')) this.#own = true
     if (whose === 'user' && !ownStatements.test(text) && !changesOnlyState(text)) tells(text, this.#own)
     const deciding = committing()
-    const send = (): Promise<PgAnswer> => errand(() => real.query(...given), !changesNothing.test(text))
+    const send = (): Promise<PgAnswer> => errand(() => real.query(...asPlanned(whose, given)), !changesNothing.test(text))
     if (!commits.test(text) || deciding?.ready !== true) return send()
     const undo = async (loses: boolean): Promise<void> => {
       await errand(() => real.query('rollback'))
@@ -255,6 +256,15 @@ class SimulatedClient {
   removeListener(): this {
     return this
   }
+}
+
+/** Only one with parameters is one statement for certain. */
+function asPlanned(
+  whose: Whose,
+  [text, values]: readonly unknown[],
+  given: readonly unknown[] = [text, values],
+): readonly unknown[] {
+  return whose === 'onefold' && typeof text === 'string' && Array.isArray(values) ? [planned(text, values)] : given
 }
 
 const changesOnlyState = (text: string): boolean => /^\s*(?:begin|start|commit|end|rollback|savepoint|release|set)\b/i.test(text)

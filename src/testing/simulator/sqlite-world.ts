@@ -42,7 +42,6 @@ const withPrefix = (sql: string): string => sql.replaceAll('{p}', prefix)
 export class SqliteWorld extends WorldDatabase {
   readonly engine = 'SQLite'
   readonly resetMs = undefined
-  readonly forgets = true
   readonly database: DatabaseSync
   readonly connection: SqliteConnection
   commits = 0

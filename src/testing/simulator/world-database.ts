@@ -74,8 +74,6 @@ export abstract class WorldDatabase implements StillToDo {
   abstract readonly engine: string
   /** Whoever prepares it takes so long before a schedule, on average; undefined: nothing worth telling. */
   abstract readonly resetMs: number | undefined
-  /** A window can be made to forget. */
-  abstract readonly forgets: boolean
 
   /** As it was before anything happened: Onefold's tables, and the user's as `setup` leaves them. */
   abstract reset(): Awaitable<void>
@@ -111,7 +109,7 @@ export abstract class WorldDatabase implements StillToDo {
   }
 
   /** A message that some group does not let go: its identity is known for as long as it waits for a person. */
-  abstract keepsWaiting(topic: string, id: string): boolean
+  abstract keepsWaiting(topic: string, id: string): Awaitable<boolean>
 
   /** What this process has not given back, in words; '' for nothing. */
   heldBy(pid: number): Awaitable<string> {
