@@ -15,6 +15,10 @@ export const commitFaults = [
   'frozen inside its transaction',
 ] as const
 
+/** A file of this machine is read at once. A server answers in a step of its own, and what it says may be no longer so by then. */
+export const readingWays = ['answered at once', 'answered later'] as const
+export type ReadingWay = (typeof readingWays)[number]
+
 /** Commits that move messages. The others keep house: leases, membership, declarations. */
 export const ofMessages = /^(publish|consume|transaction|relay|acknowledge|release delayed|schedule)/
 

@@ -11,3 +11,8 @@ export class SimulationEscape extends OnefoldError {
     )
   }
 }
+
+/** A promise of a simulated process was rejected, and nobody waited for it: Node ends a process for that. */
+export class UnhandledRejection extends Error {
+  override name = 'UnhandledRejection'
+}

@@ -5,10 +5,6 @@ import { isThenable } from '../../message.ts'
 import { fine } from './world.ts'
 import type { ProcessDatabaseOptions } from './world-database.ts'
 
-/** A file of this machine is read at once. A server answers in a step of its own, and what it says may be no longer so by then. */
-export const readingWays = ['answered at once', 'answered later'] as const
-export type ReadingWay = (typeof readingWays)[number]
-
 /** What of a read moves messages. All else keeps house: who is there, who owns what, what is due later. */
 const ofMessages: Readonly<Partial<Record<keyof Stores, string>>> = {
   log: 'the log',

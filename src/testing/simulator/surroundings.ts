@@ -1,7 +1,7 @@
 import type { Surroundings } from '../../runtime/replaced-globals.ts'
 import { seededRandom } from '../seeded-random.ts'
 import { SimulationEscape } from './escape.ts'
-import { placeOf } from './places.ts'
+import { placeOf } from './place-of.ts'
 import type { Incarnation, World } from './world.ts'
 
 let world: World | undefined

@@ -1,10 +1,5 @@
 import { rejected } from './surroundings.ts'
 
-/** A promise of a simulated process was rejected, and nobody waited for it: Node ends a process for that. */
-export class UnhandledRejection extends Error {
-  override name = 'UnhandledRejection'
-}
-
 /**
  * Until disposed, rejections that nobody waits for are told to the running world first. Those of a simulated process are no concern
  * of this one; all others go to whoever listened before, or end it.

@@ -1,4 +1,4 @@
-import { placeOf } from './places.ts'
+import { placeOf } from './place-of.ts'
 import type { WorldDatabase } from './world-database.ts'
 
 /** How the schedule without faults ended for messages whose handlers did not manage: of those, all others show little. */

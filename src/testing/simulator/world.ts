@@ -1,7 +1,7 @@
 import { nodeRuntime } from '../../runtime/node-runtime.ts'
 import type { Decisions } from './decisions.ts'
-import { placeOf } from './places.ts'
-import { UnhandledRejection } from './unhandled-rejections.ts'
+import { UnhandledRejection } from './escape.ts'
+import { placeOf } from './place-of.ts'
 
 /** One life of one simulated process. */
 export class Incarnation {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Decisions } from '../../../src/testing/simulator/decisions.ts'
-import { placeOf, telling } from '../../../src/testing/simulator/places.ts'
+import { placeOf } from '../../../src/testing/simulator/place-of.ts'
+import { telling } from '../../../src/testing/simulator/places.ts'
 import { Incarnation, World } from '../../../src/testing/simulator/world.ts'
 
 /** An error whose stack is what somebody's runtime writes. */
