@@ -18,6 +18,9 @@ const retaining: OnefoldSettings = {
 }
 const removedWithinMs = 1_500_000
 const appliedWithinMs = 600_000
+const vacuumedWithinMs = 240_000
+/** Autovacuum leaves a table alone that has fewer than 50. */
+const fewDeadRows = 100
 
 export interface RetentionOptions extends BacklogOptions {
   readonly rounds: number
@@ -57,9 +60,10 @@ export async function measureRetention({ fleet, pool, messages, rounds, round, s
       async () => (await appliedBy(pool, 'accounts')) >= published && (await appliedBy(pool, 'archive')) >= published - messages,
     )
     ends.push(await note(`${round} more applied (${turn} of ${rounds})`))
-    await waitUntil('all removed from the log', removedWithinMs, 500, () => isEmpty(pool, ['log_position', 'log']))
+    await waitUntil('everything removed', removedWithinMs, 1_000, () => isEmpty(pool))
+    await waitUntil('autovacuum has been there', vacuumedWithinMs, 1_000, async () => (await deadRows(pool)) < fewDeadRows)
+    await note('removed, and autovacuum has been there')
   }
-  await note('their messages removed')
   await fleet.stopWorkers()
   await auditAll(pool, published)
 
@@ -82,13 +86,22 @@ export async function measureRetention({ fleet, pool, messages, rounds, round, s
 }
 
 /** Through the first key of an index: a scan would go through all that has been removed and not yet vacuumed. */
-const anyRow = {
-  log_position: 'select 1 from onefold.log_position order by partition, last limit 1',
-  log: 'select 1 from onefold.log order by message limit 1',
-  identity: 'select 1 from onefold.identity order by dedup, source, key limit 1',
-} as const
+const anyRow = [
+  'select 1 from onefold.log_position order by partition, last limit 1',
+  'select 1 from onefold.log order by message limit 1',
+  'select 1 from onefold.identity order by dedup, source, key limit 1',
+]
 
-async function isEmpty(pool: Pool, tables = Object.keys(anyRow) as (keyof typeof anyRow)[]): Promise<boolean> {
-  for (const table of tables) if ((await pool.query(anyRow[table])).rows.length > 0) return false
+async function isEmpty(pool: Pool): Promise<boolean> {
+  for (const query of anyRow) if ((await pool.query(query)).rows.length > 0) return false
   return true
+}
+
+/** Of the table that has most, as the server's statistics tell. */
+async function deadRows(pool: Pool): Promise<number> {
+  const { rows } = await pool.query<{ n: string }>(
+    "select max(n_dead_tup) as n from pg_stat_user_tables where schemaname = 'onefold' and relname = any ($1)",
+    [measuredTables],
+  )
+  return Number(rows[0]?.n)
 }

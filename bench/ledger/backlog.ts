@@ -2,7 +2,7 @@
  * A backlog of the ledger job, consumed by eight processes on one server: throughput tenth by tenth while the tables only grow, then
  * what retention leaves of them, and whether their space is used again. Every balance is checked.
  *
- *   node bench/ledger/backlog.ts [--messages 1000000] [--rounds 3] [--round 100000] [--json]
+ *   node bench/ledger/backlog.ts [--messages 1000000] [--rounds 2] [--round 100000] [--json]
  *
  * The server's settings are PostgreSQL's own defaults, fsync on. CPU time is that of the server's processes and the workers, so
  * that a busy neighbour changes it little. `--rounds 0` leaves retention out. Retention takes minutes: it keeps messages for one.
@@ -21,7 +21,7 @@ const { values } = parseArgs({
   options: { messages: { type: 'string' }, rounds: { type: 'string' }, round: { type: 'string' }, json: { type: 'boolean' } },
 })
 const messages = whole('messages', values.messages, 1_000_000, 10_000, 20_000_000)
-const rounds = whole('rounds', values.rounds, 3, 0, 100)
+const rounds = whole('rounds', values.rounds, 2, 0, 100)
 const round = whole('round', values.round, 100_000, 1_000, 10_000_000)
 const say = (line: string): void => void (values.json === true ? process.stderr : process.stdout).write(`${line}\n`)
 
