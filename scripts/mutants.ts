@@ -25,7 +25,7 @@ const { values } = parseArgs({
 const search = {
   passes: [
     { deviations: 0, maxSchedules: 1, compare: false },
-    { deviations: 1, maxSchedules: 300 },
+    { deviations: 1, maxSchedules: 400 },
   ],
   budgetMs: 120_000,
 }

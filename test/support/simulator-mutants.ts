@@ -6,6 +6,8 @@ export interface SimulatorMutant {
   readonly by: string
   readonly without: string
   readonly changes: readonly Change[]
+  /** It takes two faults: found within so many of all placements of two. */
+  readonly amongPairs?: number
 }
 
 const one = (by: string, without: string, file: string, from: string, to: string): SimulatorMutant => ({
@@ -363,4 +365,32 @@ const conditions: readonly SimulatorMutant[] = [
   ),
 ]
 
-export const simulatorMutants: readonly SimulatorMutant[] = [...delivery, ...parking, ...calling, ...conditions]
+/** What it takes a read that fails to show. */
+const reads: readonly SimulatorMutant[] = [
+  {
+    by: 'ledger',
+    without: "the ear for a broker's failure while parked messages are looked for",
+    changes: [{ file: 'consume/partition-loop.ts', from: 'next.catch(() => undefined)', to: '' }],
+    amongPairs: 2_000,
+  },
+  one(
+    'call, refused',
+    'the innocence of a message whose journal cannot be read',
+    calls,
+    `const records = await database.read((stores) => stores.calls.get(subscription, turn.item.identity))
+    let plan: Plan
+    try {`,
+    `let plan: Plan
+    try {
+      const records = await database.read((stores) => stores.calls.get(subscription, turn.item.identity))`,
+  ),
+  one(
+    'ledger',
+    'the release of a lease of its own before a process takes it again',
+    'ownership/ownership.ts',
+    'if (record !== undefined && options.force !== true && this.isMe(record.owner)) await this.release(record)',
+    '',
+  ),
+]
+
+export const simulatorMutants: readonly SimulatorMutant[] = [...delivery, ...parking, ...calling, ...conditions, ...reads]

@@ -63,7 +63,8 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
   const endMs = startedMs + options.budgetMs
   const coverage = new Map<string, number>()
   const explorer = await Explorer.begin(subject, database)
-  let schedules = 0
+  const { endless } = explorer
+  let schedules = endless === undefined ? 0 : 1
   let repeated = 0
   let random = 0
   let exhausted = 0
@@ -118,6 +119,7 @@ export async function explore(options: ExploreOptions): Promise<Exploration> {
 
   // Level by level: all that deviate once, then all that deviate twice, and so on.
   let level: { readonly deviations: Deviations; readonly trail: readonly Decision[] }[] = []
+  if (endless !== undefined) return done({ result: endless, rule: 'liveness', found: 1, shrunkFrom: 0 })
   const first = await attempt(Decisions.following(new Map()))
   if (first.failure !== undefined) return done(first.failure)
   const nothing = nothingApplied(first.result, explorer.withoutFaults)
@@ -181,10 +183,19 @@ function firstDifference(one: ScheduleResult, other: ScheduleResult): string | u
   return `The same schedule went another way when it was run again: ${a?.[at] ?? 'nothing'} the first time, ${b?.[at] ?? 'nothing'} the second. Does the handler depend on what it keeps in memory, or on chance?`
 }
 
+/** A schedule without faults that takes so many steps does not come to an end. */
+const stepsWithoutFaults = 30_000
+/** Nor does another that takes so many, and so many times those of the one without faults. */
+const stepsUnlessEndless = 10_000
+const stepsBesideFaults = 20
+
 /** Knows how a run without faults ends, and runs others against that. */
 export class Explorer {
   readonly ignored: readonly string[]
   readonly withoutFaults: WithoutFaults
+  /** The run without faults, when it does not come to an end: no other can be judged. */
+  readonly endless: ScheduleResult | undefined
+  readonly #maxSteps: number
   readonly #subject: Subject
   readonly #database: WorldDatabase
   readonly #expected: FinalState | undefined
@@ -194,8 +205,19 @@ export class Explorer {
   private constructor(
     subject: Subject,
     database: WorldDatabase,
-    { expected, ignored, withoutFaults }: Pick<Explorer, 'ignored' | 'withoutFaults'> & { readonly expected?: FinalState },
+    {
+      expected,
+      ignored,
+      withoutFaults,
+      endless,
+      maxSteps,
+    }: Pick<Explorer, 'ignored' | 'withoutFaults' | 'endless'> & {
+      readonly expected?: FinalState
+      readonly maxSteps: number
+    },
   ) {
+    this.endless = endless
+    this.#maxSteps = maxSteps
     this.#subject = subject
     this.#database = database
     this.#expected = expected
@@ -205,26 +227,21 @@ export class Explorer {
 
   /** Runs without faults at two different times of day: columns that then differ cannot be compared. */
   static async begin(subject: Subject, database: WorldDatabase): Promise<Explorer> {
-    const plain = async (clockOffMs: number, ignored: ReadonlySet<string>): Promise<FinalState> => {
+    const plain = async (clockOffMs: number, ignored: ReadonlySet<string>): Promise<ScheduleResult> => {
+      const first = { maxSteps: stepsWithoutFaults, story: clockOffMs === 0 }
       const decisions = Decisions.following(new Map())
-      const { state } = await runSchedule({
-        subject,
-        database,
-        decisions,
-        clockOffMs,
-        expected: { ignored, differs: () => undefined },
-      })
-      return state
+      const expected = { ignored, differs: () => undefined }
+      return runSchedule({ subject, database, decisions, clockOffMs, expected, ...first })
     }
-    const nothing = new Set<string>()
-    if (!subject.compare) {
-      await plain(0, nothing)
-      return new Explorer(subject, database, { ignored: [], withoutFaults: await withoutFaults(database) })
-    }
-    const [now, later] = [await plain(0, nothing), await plain(86_461_007, nothing)]
-    const ignored = incomparable(now, later)
-    const expected = await plain(0, new Set(ignored))
-    return new Explorer(subject, database, { expected, ignored, withoutFaults: await withoutFaults(database) })
+    const first = await plain(0, new Set())
+    const maxSteps = stepsUnlessEndless + first.steps * stepsBesideFaults
+    const endless = first.violations.some(({ rule }) => rule === 'liveness') ? first : undefined
+    if (!subject.compare || endless !== undefined)
+      return new Explorer(subject, database, { ignored: [], withoutFaults: await withoutFaults(database), endless, maxSteps })
+    const { state: later } = await plain(86_461_007, new Set())
+    const ignored = incomparable(first.state, later)
+    const { state: expected } = await plain(0, new Set(ignored))
+    return new Explorer(subject, database, { expected, ignored, withoutFaults: await withoutFaults(database), endless, maxSteps })
   }
 
   async run(decisions: Decisions, story = false): Promise<ScheduleResult> {
@@ -234,6 +251,7 @@ export class Explorer {
       database: this.#database,
       decisions,
       story,
+      maxSteps: this.#maxSteps,
       ...(expected === undefined
         ? {}
         : { expected: { ignored: new Set(this.ignored), differs: (state) => differenceOf(state, expected) } }),

@@ -60,6 +60,8 @@ export interface ScheduleOptions {
   readonly story?: boolean
   /** Milliseconds by which this run's clock is off: what depends on it shows. */
   readonly clockOffMs?: number
+  /** After so many it does not come to an end. */
+  readonly maxSteps?: number
   /** How the world is, and nothing else may come up. Undefined: decisions say. */
   readonly conditions?: Conditions
   /** What the end is compared with, unless there are conditions; undefined: with nothing. */
@@ -85,7 +87,7 @@ export async function runSchedule(options: ScheduleOptions): Promise<ScheduleRes
     run.start()
     ended = await world.run(
       () => run.ended,
-      bounds,
+      { ...bounds, steps: Math.min(bounds.steps, options.maxSteps ?? bounds.steps) },
       () => run.look(),
     )
   } catch (error) {
@@ -329,13 +331,14 @@ class Run {
     const { subject, database, expected } = this.#options
     if (ended !== 'ended') {
       const left = this.#left()
+      const { steps, nowMs, startMs } = this.#world
       return [
         {
           rule: 'liveness',
           what:
             ended === 'stuck'
               ? `Nothing goes on any more, and there is work left (${left}): some handler waits for what the simulator does not know, a timer of its own or the network.`
-              : `It does not come to an end: after an hour of simulated time there is work left (${left}).`,
+              : `It does not come to an end: after ${steps} steps and ${Math.round((nowMs - startMs) / 1_000)} s of simulated time there is work left (${left}).`,
         },
       ]
     }
