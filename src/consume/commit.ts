@@ -23,6 +23,7 @@ export async function commitUnderLease<R>(
 ): Promise<R> {
   const { database, runtime, subscription } = context
   const what = `consume ${subscription.topic}/${subscription.group}`
+  const under = { lease: state.lease, subscription, partition: state.partition }
   let mayHaveCommitted = false
   for (let waitMs = firstWaitMs; ; waitMs = Math.min(longestWaitMs, waitMs * 2)) {
     try {
@@ -37,7 +38,7 @@ export async function commitUnderLease<R>(
           if (mayHaveCommitted) state.held = new Set(await session.parked.heldLanes(subscription, state.partition))
           return work(session)
         },
-        { what, ...options, ...(options.handsOutTx === true ? { timeoutMs: context.settings.timeoutMs } : {}) },
+        { what, under, ...options, ...(options.handsOutTx === true ? { timeoutMs: context.settings.timeoutMs } : {}) },
       )
     } catch (error) {
       if (error instanceof PublishRefused) throw error

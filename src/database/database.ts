@@ -9,7 +9,7 @@ import type { CheckpointStore, InboxStore, Subscription } from '../inbox/inbox-s
 import type { DatabaseStatus } from '../inspect/status.ts'
 import type { Awaitable, Delivery, Envelope } from '../message.ts'
 import type { OutboxStore } from '../outbox/outbox-store.ts'
-import type { OwnershipStore } from '../ownership/ownership-store.ts'
+import type { Lease, OwnershipStore } from '../ownership/ownership-store.ts'
 import type { Runtime } from '../runtime.ts'
 import type { CronStore, ScheduleStore } from '../schedule/schedule-store.ts'
 import type { AnyTopic } from '../topic.ts'
@@ -108,6 +108,11 @@ export interface WriteOptions {
   readonly handsOutTx?: boolean
   /** It waits for no other work of this process, where that is possible: a heartbeat. */
   readonly urgent?: boolean
+  /**
+   * Asked first, of this session: `ownership.guard(lease)` and then `checkpoints.get(subscription, partition)`. A database that is far
+   * away can be asked sooner.
+   */
+  readonly under?: { readonly lease: Lease; readonly subscription: Subscription; readonly partition: string }
   /** How long the handler may take: no statement of the transaction need go on for longer. */
   readonly timeoutMs?: number
   /** Stops waiting for the lock; work that has begun is not interrupted. */

@@ -62,6 +62,7 @@ export class Wakeups {
   }
 
   #wake(topic: string, partition?: string): void {
-    for (const one of [...(this.#waiting.get(topic) ?? [])]) if (partition === undefined || one.partition === partition) one.wake()
+    for (const one of [...(this.#waiting.get(topic) ?? [])])
+      if (partition === undefined || one.partition === partition) one.wake()
   }
 }

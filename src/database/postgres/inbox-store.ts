@@ -2,6 +2,7 @@ import { OnefoldError } from '../../errors.ts'
 import type { CheckpointStore, ClaimStatus, InboxStore, Progress, Subscription } from '../../inbox/inbox-store.ts'
 import type { Envelope } from '../../message.ts'
 import type { StoreContext } from './known.ts'
+import { checkpointSql } from './open-statements.ts'
 import { parkedStatuses } from './parked-identity.ts'
 import { bigintOf, textOf } from './sql.ts'
 import type { Subscriptions } from './subscriptions.ts'
@@ -47,27 +48,27 @@ export class PostgresCheckpointStore implements CheckpointStore {
   async get(subscription: Subscription, partition: string): Promise<bigint | undefined> {
     const number = await this.#subscriptions.find(subscription)
     if (number === undefined) return undefined
-    const row = await this.#context.sql.row(
-      'select "offset"::text as "offset" from {s}.checkpoint where subscription = $1::int and partition = $2',
-      number,
-      partition,
-    )
+    const { sql, open } = this.#context
+    const [row] = await (open?.checkpoint(number, partition) ?? sql.rows(checkpointSql, number, partition))
     return row === undefined || row.offset === null ? undefined : bigintOf(textOf(row.offset))
   }
 
   async advance(subscription: Subscription, partition: string, progress: Progress): Promise<void> {
     this.#refuseOldOffsets(subscription, partition, progress)
-    await this.#context.sql.rows(
-      `insert into {s}.checkpoint as c (subscription, partition, "offset", applied, suppressed)
-       values ($1::int, $2, $3::bigint, $4::bigint, $5::bigint)
-       on conflict (subscription, partition) do update set "offset" = greatest(c."offset", excluded."offset"),
-         applied = c.applied + excluded.applied, suppressed = c.suppressed + excluded.suppressed`,
-      await this.#subscriptions.number(subscription),
+    const { sql, open } = this.#context
+    const number = await this.#subscriptions.number(subscription)
+    open?.forgetCheckpoint()
+    const advanced = sql.rows(
+      'select {s}.advance($1::int, $2::text, $3::bigint, $4::bigint, $5::bigint, $6::text)',
+      number,
       partition,
       progress.offset?.toString() ?? null,
       progress.applied,
       progress.suppressed,
+      open?.xid ?? null,
     )
+    if (open === undefined) await advanced
+    else open.last(advanced)
   }
 
   /**

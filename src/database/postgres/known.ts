@@ -1,5 +1,6 @@
 import type { AnyTopic } from '../../topic.ts'
 import type { TopicRecord } from '../database.ts'
+import type { OpenStatements } from './open-statements.ts'
 
 export interface PostgresTopicRecord extends TopicRecord {
   readonly topic: number
@@ -52,4 +53,6 @@ export interface StoreContext {
   readonly relaxedOffsets: boolean
   /** Of the server, when this transaction began. */
   readonly life: string | undefined
+  /** Of a transaction of ours. */
+  readonly open?: OpenStatements | undefined
 }

@@ -3,6 +3,7 @@ import type { Lease, LeaseRecord, Owner, OwnershipStore } from '../../ownership/
 import type { ProcessReference } from '../../runtime.ts'
 import type { SqlRow } from './client.ts'
 import type { StoreContext } from './known.ts'
+import { guardSql } from './open-statements.ts'
 import { bigintOf, numberOf, textOf } from './sql.ts'
 
 const ownerOf = (row: SqlRow): Owner => ({
@@ -128,13 +129,11 @@ export class PostgresOwnershipStore implements OwnershipStore {
   }
 
   /** The row stays locked until COMMIT, so nobody takes over in between. */
-  async guard({ name, epoch }: Lease): Promise<void> {
-    const held = await this.#context.sql.row(
-      'select 1 as held from {s}.lease where name = $1 and epoch = $2::bigint and owner is not null for update',
-      name,
-      epoch.toString(),
-    )
-    if (held !== undefined) return
+  async guard(lease: Lease): Promise<void> {
+    const { sql, open } = this.#context
+    const { name, epoch } = lease
+    const held = await (open?.guard(lease) ?? sql.rows(guardSql, name, epoch.toString()))
+    if (held.length > 0) return
     throw new OnefoldError(
       'FENCED',
       `${name}: epoch ${epoch} is no longer the newest; another process has taken over, and this commit was refused.`,

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { OnefoldError } from '../../errors.ts'
 import type { DatabaseCard } from '../../guarantee/card.ts'
+import type { Subscription } from '../../inbox/inbox-store.ts'
 import type { DatabaseStatus } from '../../inspect/status.ts'
 import type { Awaitable } from '../../message.ts'
 import { isThenable } from '../../message.ts'
@@ -15,6 +16,7 @@ import { Housekeeping } from './housekeeping.ts'
 import { Joining } from './joining.ts'
 import { Known } from './known.ts'
 import { openServer } from './open-server.ts'
+import { OpenStatements } from './open-statements.ts'
 import type { CheckedOptions } from './options.ts'
 import type { HandsOut, StoresOptions } from './session.ts'
 import { PostgresSession, PostgresStores, RunWithSavepoints } from './session.ts'
@@ -206,21 +208,38 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
     let result: { readonly value: R } | undefined
     let handedOut = false
     let removals: string | undefined
+    const { under } = options
+    const statements = new OpenStatements(running.where)
+    const numberOf = ({ topic, group }: Subscription): number | undefined => known.subscriptions.get(`${topic}\n${group}`)
     const body = async (open: OpenTransaction): Promise<void> => {
       const handOut: HandsOut<Tx> = () => {
         handedOut = true
+        statements.seen = false
         return this.#options.handle(open)
       }
       removals = open.removals
-      if (removals !== this.#removals) known.clear()
+      if (removals !== this.#removals) {
+        known.clear()
+        statements.forgetCheckpoint()
+      }
       this.#removals = removals
       const inOrder = open.connection !== undefined
-      session = new PostgresSession<Tx>(open.execute, { ...stores, life: open.life, openTx: handOut, inOrder, ...how })
+      session = new PostgresSession<Tx>(open.execute, {
+        ...stores,
+        life: open.life,
+        open: inOrder ? statements : undefined,
+        openTx: handOut,
+        inOrder,
+        ...how,
+      })
       const scope = { open: true }
       const current = session
       try {
         const value = this.#inside.run(scope, () => work(current))
         result = { value: isThenable(value) ? await value : value }
+      } catch (error) {
+        // What failed first, where what followed was only told that the transaction is aborted.
+        throw (await statements.failure()) ?? error
       } finally {
         how.ran = current.ran
         scope.open = false
@@ -231,7 +250,13 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
       options.timeoutMs === undefined ? running : { ...running, statementTimeoutMs: options.timeoutMs + graceMs }
     try {
       if (options.handsOutTx === true && transactions !== undefined) await runWith(limited, transactions, body)
-      else await runOwn(limited, body, () => handedOut)
+      else
+        await runOwn(limited, body, statements, {
+          handedOut: () => handedOut,
+          askFirst: (execute) => {
+            if (under !== undefined) statements.askFirst(execute, stores.schema, under, numberOf(under.subscription))
+          },
+        })
     } catch (error) {
       if (!(error instanceof Committed) || result === undefined) throw error
     }

@@ -150,6 +150,22 @@ export const migrations: readonly string[] = [
     erasure bigint generated always as identity primary key, topic text not null, key_salt bytea not null, key_digest bytea not null,
     by text not null, reason text, at_ms bigint not null, finished_ms bigint, rows bigint not null default 0);
 
+  -- Moves a checkpoint up, in the transaction of that number (null: in whichever this is), so that nothing is committed when a handler
+  -- has ended that one.
+  create function {s}.advance(wanted integer, wanted_partition text, reached bigint, more_applied bigint, more_suppressed bigint,
+      expected text) returns boolean language plpgsql as $$
+  begin
+    if expected is not null and pg_current_xact_id_if_assigned()::text is distinct from expected then
+      raise exception using errcode = '25P01', message = 'the transaction that this belongs to has ended';
+    end if;
+    insert into {s}.checkpoint as c (subscription, partition, "offset", applied, suppressed)
+    values (wanted, wanted_partition, reached, more_applied, more_suppressed)
+    on conflict (subscription, partition) do update set "offset" = greatest(c."offset", excluded."offset"),
+      applied = c.applied + excluded.applied, suppressed = c.suppressed + excluded.suppressed;
+    return true;
+  end
+  $$;
+
   -- Gives offsets to the committed messages of a partition that have none, in one commit, and answers the last offset given.
   -- What was written by a transaction that was still open at the last look (seen) is found at the first one after its commit,
   -- however late that is. Two at once take turns at the partition's row. relaxed: this commit need not be on disk before it is

@@ -21,6 +21,7 @@ import { PostgresCheckpointStore, PostgresInboxStore } from './inbox-store.ts'
 import type { StoreContext } from './known.ts'
 import { Known } from './known.ts'
 import { PostgresLogStore } from './log-store.ts'
+import type { OpenStatements } from './open-statements.ts'
 import { PostgresOutboxStore } from './outbox-store.ts'
 import { PostgresOwnershipStore } from './ownership-store.ts'
 import { PostgresParkedStore, PostgresStartMarkStore } from './parked-store.ts'
@@ -39,6 +40,7 @@ export interface StoresOptions {
   readonly relaxedOffsets: boolean
   /** Of the server, when the transaction began. */
   readonly life?: string | undefined
+  readonly open?: OpenStatements | undefined
 }
 
 /** All stores over one way to execute statements: a transaction, or any connection for reading what is committed. */
@@ -59,7 +61,7 @@ export class PostgresStores implements Stores {
   readonly cron: PostgresCronStore
   readonly erasures: PostgresEraseStore
 
-  constructor(execute: Execute, { schema, known, wallMs, relaxedOffsets, life }: StoresOptions, made = new Known()) {
+  constructor(execute: Execute, { schema, known, wallMs, relaxedOffsets, life, open }: StoresOptions, made = new Known()) {
     const context: StoreContext = {
       sql: new Sql(execute, schema),
       known,
@@ -68,6 +70,7 @@ export class PostgresStores implements Stores {
       wallMs,
       relaxedOffsets,
       life,
+      open,
     }
     this.context = context
     const subscriptions = new Subscriptions(context)

@@ -10,6 +10,7 @@ import {
   sqlState,
   transactionEnded,
 } from './errors.ts'
+import type { OpenStatements } from './open-statements.ts'
 import { textOf, textOrUndefined } from './sql.ts'
 import type { Transactions } from './transactions.ts'
 
@@ -90,7 +91,7 @@ export interface OpenTransaction {
 }
 
 /**
- * Runs `work` in a transaction of its own on a connection of the pool.
+ * Runs `work` in a transaction of its own on a connection of the pool. `askFirst` is called when BEGIN has been sent.
  *
  * @throws OnefoldError `COMMIT_UNKNOWN` only where the server could not say what became of it; everything else means that nothing was
  *   committed.
@@ -98,7 +99,8 @@ export interface OpenTransaction {
 export async function runOwn<R>(
   options: RunOptions,
   work: (open: OpenTransaction) => Promise<R>,
-  checked: () => boolean,
+  statements: OpenStatements,
+  { askFirst, handedOut }: { readonly askFirst: (execute: Execute) => void; readonly handedOut: () => boolean },
 ): Promise<R> {
   const { client, idleInTransactionMs, where } = options
   const connection = await client.connect().catch((error) => {
@@ -107,11 +109,16 @@ export async function runOwn<R>(
   let begun: TransactionMark | undefined
   let committing = false
   let broken = true
+  /** A statement before COMMIT has failed, and the server has rolled back. */
+  let failed = false
   try {
     const settings = [`idle_in_transaction_session_timeout = ${idleInTransactionMs}`]
     if (options.lockTimeoutMs !== undefined) settings.push(`lock_timeout = ${options.lockTimeoutMs}`)
-    const [row] = await connection.begin(settings, `select ${limit(options)}${mark(options.schema)}`)
+    const beginning = connection.begin(settings, `select ${limit(options)}${mark(options.schema)}`)
+    askFirst(connection.execute)
+    const [row] = await beginning
     begun = markOf(row)
+    statements.xid = begun.xid
     const result = await work({
       execute: connection.execute,
       tx: undefined,
@@ -119,11 +126,18 @@ export async function runOwn<R>(
       life: begun.life,
       removals: textOrUndefined(row?.removals),
     })
-    if (checked()) await assertStillIn(connection.execute, begun)
+    if (handedOut() && !statements.seen) await assertStillIn(connection.execute, begun)
     await options.runtime.reached?.('commit:before')
     committing = true
-    const committed = await connection.commit()
+    const commit = connection.commit()
+    commit.catch(() => undefined)
+    const failure = await statements.failure()
+    const committed = await commit
     broken = false
+    if (failure !== undefined) {
+      failed = true
+      throw failure
+    }
     if (!committed) throw transactionEnded()
     return result
   } catch (error) {
@@ -140,7 +154,7 @@ export async function runOwn<R>(
         // Closed below; the server rolls back by itself.
       }
     }
-    if (committing && isRefusal(error)) throw commitRefused(error, where)
+    if (committing && !failed && isRefusal(error)) throw commitRefused(error, where)
     throw error instanceof OnefoldError || (!committing && !isServerTrouble(error)) ? error : explainError(error, where)
   } finally {
     connection.release(broken)

@@ -31,7 +31,7 @@ describe('delayed messages on PostgreSQL', () => {
     await open.commit()
     expect(await inLog()).toEqual(['b10', 'a10', 'c20'])
     expect(await nextDue()).toBe(2_030)
-    expect(await stores.write(({ schedule }) => schedule.release(9_999, 10))).toEqual(['orders/0', 'orders'])
+    expect(await stores.write(({ schedule }) => schedule.release(9_999, 10))).toEqual(['orders'])
     expect(await nextDue()).toBeUndefined()
     const deliveries = await stores.write(async ({ log }) => [
       ...(await log.read('orders', '0', 0n, 10, 1e6)),
@@ -44,15 +44,15 @@ describe('delayed messages on PostgreSQL', () => {
   test('of two who release at once each message is released by one, and neither waits', async () => {
     const { stores, inLog } = await subject()
     const [first, second, third] = [await stores.begin(), await stores.begin(), await stores.begin()]
-    expect(await first.schedule.release(9_999, 2)).toEqual(['orders/0', 'orders'])
-    expect(await second.schedule.release(9_999, 1)).toEqual(['orders/0', 'orders'])
+    expect(await first.schedule.release(9_999, 2)).toEqual(['orders'])
+    expect(await second.schedule.release(9_999, 1)).toEqual(['orders'])
     await second.commit()
     expect(await inLog()).toEqual(['c20'])
-    expect(await third.schedule.release(9_999, 9)).toEqual(['orders/0', 'orders'])
+    expect(await third.schedule.release(9_999, 9)).toEqual(['orders'])
     await third.commit()
     // What the first had is due again when it does not commit.
     await first.rollback()
-    expect(await stores.write(({ schedule }) => schedule.release(9_999, 9))).toEqual(['orders/0', 'orders'])
+    expect(await stores.write(({ schedule }) => schedule.release(9_999, 9))).toEqual(['orders'])
     expect(await inLog()).toEqual(['c20', 'd30', 'b10', 'a10'])
   })
 })
