@@ -10,6 +10,7 @@ export interface RecoveryProcessOptions {
   readonly url: string
   readonly onefold?: { readonly leaseMs?: number; readonly partitions: number }
   readonly boss?: BossSettings
+  readonly graphile?: { readonly pollInterval: number }
   /** As if on a machine of its own: nobody there can see which processes of this one have ended. */
   readonly elsewhere?: boolean
   /** Says so in this transaction, before its commit; and stays in it, and in those that follow, where it is to be killed. */
@@ -33,7 +34,10 @@ async function made(): Promise<Subject> {
   const common: SubjectOptions = { url: options.url, style: 'set-based', beforeCommit }
   if (options.subject === 'pg-boss') return (await import('./with-pg-boss.ts')).subject(common, options.boss)
   if (options.subject === 'graphile-worker')
-    return (await import('./with-graphile-worker.ts')).subject(common, { onWorker: (name) => void names.push(name) })
+    return (await import('./with-graphile-worker.ts')).subject(common, {
+      ...options.graphile,
+      onWorker: (name) => void names.push(name),
+    })
   const runtime = nodeRuntime()
   const elsewhere: Runtime = {
     ...runtime,

@@ -50,7 +50,7 @@ interface Case {
   readonly boss?: BossSettings
   readonly leaseMs?: number
   readonly elsewhere?: boolean
-  /** Whoever has seen the process end tells graphile-worker at once, by the names of its workers. */
+  /** Whoever has seen the process end tells graphile-worker at once, by the name of its pool of workers. */
   readonly unlocks?: boolean
   /** To compare with: it holds nothing, and lives. */
   readonly lives?: boolean

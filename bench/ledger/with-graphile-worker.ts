@@ -10,11 +10,16 @@ import { legsOf, moveAll, moveOne, movesOf } from './job.ts'
 export const silent = new Logger(() => () => undefined)
 
 export interface GraphileSettings {
-  /** Told the name under which each of its workers locks. */
+  /** Told the name under which its workers lock: that of their pool. */
   readonly onWorker?: (id: string) => void
+  /** In ms; its default is 2,000. */
+  readonly pollInterval?: number
 }
 
-export function subject({ url, style, beforeCommit }: SubjectOptions, { onWorker }: GraphileSettings = {}): Subject {
+export function subject(
+  { url, style, beforeCommit }: SubjectOptions,
+  { onWorker, pollInterval }: GraphileSettings = {},
+): Subject {
   const pool = new Pool({ connectionString: url, max: 10 })
   // It warns about a pool without these.
   pool.on('error', () => undefined)
@@ -33,12 +38,13 @@ export function subject({ url, style, beforeCommit }: SubjectOptions, { onWorker
     },
     async consume() {
       const events = new EventEmitter() as WorkerEvents
-      events.on('worker:create', ({ worker }) => onWorker?.(worker.workerId))
+      events.on('pool:create', ({ workerPool }) => onWorker?.(workerPool.id))
       runner = await run({
         pgPool: pool,
         logger: silent,
         events,
         concurrency: 4,
+        ...(pollInterval === undefined ? {} : { pollInterval }),
         noHandleSignals: true,
         taskList: {
           ledger: async (payload, { withPgClient }) =>
