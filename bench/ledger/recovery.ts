@@ -48,6 +48,7 @@ interface Case {
   readonly subject: Name
   readonly settings: string
   readonly boss?: BossSettings
+  readonly graphile?: { readonly pollInterval: number }
   readonly leaseMs?: number
   readonly elsewhere?: boolean
   /** Whoever has seen the process end tells graphile-worker at once, by the name of its pool of workers. */
@@ -82,6 +83,12 @@ const cases: readonly Case[] = [
     subject: 'graphile-worker',
     settings: 'forceUnlockWorkers called by a supervisor as soon as the process has ended',
     unlocks: true,
+  },
+  {
+    subject: 'graphile-worker',
+    settings: 'the same, with pollInterval 100 (default 2,000)',
+    unlocks: true,
+    graphile: { pollInterval: 100 },
   },
 ]
 
@@ -131,7 +138,13 @@ async function repetition(one: Case): Promise<{ readonly outcome: Promise<Outcom
   await pool.query(tables)
 
   const onefold = { partitions, ...(one.leaseMs === undefined ? {} : { leaseMs: one.leaseMs }) }
-  const settings = { subject, url, onefold, ...(one.boss === undefined ? {} : { boss: one.boss }) }
+  const settings = {
+    subject,
+    url,
+    onefold,
+    ...(one.boss === undefined ? {} : { boss: one.boss }),
+    ...(one.graphile === undefined ? {} : { graphile: one.graphile }),
+  }
   const publisher = publisherOf(one, url, onefold)
   await publisher.prepare()
   const other = await start({ ...settings, elsewhere: elsewhere === true })
