@@ -150,6 +150,15 @@ export const migrations: readonly string[] = [
     erasure bigint generated always as identity primary key, topic text not null, key_salt bytea not null, key_digest bytea not null,
     by text not null, reason text, at_ms bigint not null, finished_ms bigint, rows bigint not null default 0);
 
+  -- What a transaction must know of itself: its number, where it was given, and whether what was remembered still holds. As a function, because
+  -- it is asked at every beginning, and is planned once.
+  create function {s}.opened(out xid text, out timeline text, out life text, out removals text) language plpgsql as $$
+  begin
+    select pg_current_xact_id()::text, left(pg_walfile_name(pg_current_wal_lsn()), 8), (select l.life from {s}.server_life l),
+      (select m.value from {s}.meta m where m.name = 'removals') into xid, timeline, life, removals;
+  end
+  $$;
+
   -- Moves a checkpoint up, in the transaction of that number (null: in whichever this is), so that nothing is committed when a handler
   -- has ended that one.
   create function {s}.advance(wanted integer, wanted_partition text, reached bigint, more_applied bigint, more_suppressed bigint,

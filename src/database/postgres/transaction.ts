@@ -30,9 +30,7 @@ export interface TransactionMark {
 }
 
 const timeline = 'left(pg_walfile_name(pg_current_wal_lsn()), 8) as timeline'
-const mark = (schema: string): string =>
-  `pg_current_xact_id()::text as xid, ${timeline}, (select life from ${schema}.server_life) as life,
-   (select value from ${schema}.meta where name = 'removals') as removals`
+const mark = (schema: string): string => `o.xid, o.timeline, o.life, o.removals from ${schema}.opened() o`
 
 /** As part of the first statement of a transaction. */
 const limit = ({ statementTimeoutMs }: RunOptions): string =>
