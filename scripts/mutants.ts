@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { seededRandom } from '../src/testing/seeded-random.ts'
 import { generateMutants } from '../test/support/generate-mutants.ts'
+import type { Search } from '../test/support/simulator-judge.ts'
 import { verdictOn } from '../test/support/simulator-verdict.ts'
 import { copySource } from '../test/support/source-copy.ts'
 import { whySurvives } from '../test/support/surviving-mutants.ts'
@@ -22,12 +23,9 @@ const { values } = parseArgs({
     file: { type: 'string' },
   },
 })
-const search = {
-  passes: [
-    { deviations: 0, maxSchedules: 1, compare: false },
-    { deviations: 1, maxSchedules: 400 },
-  ],
-  budgetMs: 120_000,
+const search: Search = {
+  passes: [{ deviations: 0, maxSchedules: 1, compare: false }, { deviations: 1, maxSchedules: 400 }, { worlds: true }],
+  budgetMs: 180_000,
 }
 
 const generated = generateMutants()

@@ -9,7 +9,10 @@ import { standardSubjects } from './simulator-subjects.ts'
 
 /** How hard to look: every subject in the first pass, then every subject in the second, until something is found. */
 export interface Search {
-  readonly passes: readonly Pick<ProveOptions, 'deviations' | 'maxSchedules' | 'seed' | 'compare'>[]
+  readonly passes: readonly (Pick<ProveOptions, 'deviations' | 'maxSchedules' | 'seed' | 'compare'> & {
+    /** Instead: without faults, in each way the world may be. */
+    readonly worlds?: true
+  })[]
   /** For all of it. */
   readonly budgetMs: number
   /** By name; default: all. */
@@ -22,6 +25,13 @@ export interface Verdict {
   /** The first rule that was broken; undefined: none was. */
   readonly found?: { readonly subject: string; readonly rule: string; readonly what: string; readonly vector: string }
 }
+
+/** Partitions, ways to publish, whether somebody waits until all are idle, ways to read: the first decisions of every schedule. */
+const everyWorld = [0, 1].flatMap((partitions) =>
+  [0, 1, 2].flatMap((published) =>
+    [0, 1].flatMap((asked) => [0, 1].map((read) => `0:${partitions},1:${published},2:${asked},3:${read}`)),
+  ),
+)
 
 async function judge({ passes, budgetMs, subjects }: Search): Promise<Verdict> {
   const startedMs = performance.now()
@@ -37,8 +47,11 @@ async function judge({ passes, budgetMs, subjects }: Search): Promise<Verdict> {
       const leftMs = budgetMs - elapsedMs()
       if (leftMs < 100) return { schedules, elapsedMs: elapsedMs() }
       try {
-        const certificate = await prove(make, { ...options, ...pass, maxSchedules, budgetMs: leftMs })
-        schedules += certificate.schedules
+        const { worlds, ...given } = pass
+        for (const replay of worlds === undefined ? [undefined] : everyWorld) {
+          const ways = replay === undefined ? {} : { replay }
+          schedules += (await prove(make, { ...options, ...given, ...ways, maxSchedules, budgetMs: leftMs })).schedules
+        }
       } catch (error) {
         const failed = error instanceof ProofFailed ? error.failure : undefined
         const { rule, what, vector } = failed ?? { rule: 'error', what: String(error), vector: '' }

@@ -25,8 +25,8 @@ interface Note {
   readonly key: string
 }
 interface Task extends Note {
-  /** Attempts that fail; 'for good': one, and no other is worth while; 'at COMMIT': it ends well, and its commit is refused. */
-  readonly fails: number | 'for good' | 'at COMMIT'
+  /** Attempts that fail; 'for good': one, and no other is worth while; else it ends well, and its commit or what it publishes is refused. */
+  readonly fails: number | 'for good' | 'at COMMIT' | 'at publish'
 }
 
 const byId = { id: ({ id }: { id: string }) => id }
@@ -103,7 +103,7 @@ const withoutReuse = ledgerWorkload.filter(({ data }) => data.amount !== 70)
 /** Called when its attempt fails after it has written and published. */
 function fail({ id, fails }: Task, attempt: number): void {
   if (fails === 'for good') throw new TerminalError(`${id} can never be done`)
-  if (fails !== 'at COMMIT' && attempt <= fails) throw new Error(`attempt ${attempt} of ${id} fails`)
+  if (typeof fails === 'number' && attempt <= fails) throw new Error(`attempt ${attempt} of ${id} fails`)
 }
 
 function failing(onExhausted: 'hold' | 'skip'): App<SqliteTx> {
@@ -117,6 +117,7 @@ function failing(onExhausted: 'hold' | 'skip'): App<SqliteTx> {
       mark(tx, task.key, task.id)
       publish(notes, { id: `done ${task.id} at ${attempt}`, key: task.key })
       await undefined
+      if (task.fails === 'at publish') for (const key of ['x', 'y']) publish(notes, { id: `twice ${task.id}`, key })
       if (task.fails === 'at COMMIT') tx.run('insert into child values (1)')
       fail(task, attempt)
     },
@@ -125,9 +126,9 @@ function failing(onExhausted: 'hold' | 'skip'): App<SqliteTx> {
 }
 
 /** No transaction: what is promised is that nothing is lost and that keys keep their order. */
-function receiving(): App<SqliteTx> {
+function receiving(from: typeof tasks | typeof clicks): App<SqliteTx> {
   const app = newApp()
-  app.consume(tasks, {
+  app.consume(from, {
     ...patient,
     group: 'send',
     semantics: 'at-least-once',
@@ -153,6 +154,7 @@ const failingWorkload = [
   { topic: tasks, data: { id: 't4', key: 'c', fails: 1e9 } },
 ]
 const refusedAtCommit = { topic: tasks, data: { id: 't8', key: 'e', fails: 'at COMMIT' as const } }
+const refusedAtPublish = { topic: tasks, data: { id: 't9', key: 'f', fails: 'at publish' as const } }
 const failingEnd = ['attention dead-letter t4', 'attention dead-letter t6', 'done a: t2', 'done b: t1 t3 t7']
 
 /** What is published with one commit comes in one batch. */
@@ -384,12 +386,13 @@ export const standardSubjects: readonly StandardSubject[] = [
   subject('batches', batches, batchWorkload, batchEnd),
   subject('ledger, log with duplicates', ledger, withoutReuse, ledgerEnd, { broker: 'log with duplicates' }),
   subject('unordered, queue', unordered, unorderedWorkload, unorderedEnd, { broker: 'queue' }),
-  subject('receiving', receiving, failingWorkload, failingEnd.slice(0, 2)),
+  subject('receiving', () => receiving(tasks), failingWorkload, failingEnd.slice(0, 2)),
+  subject('receiving, queue', () => receiving(clicks), unorderedWorkload, unorderedEnd.slice(0, 1), { broker: 'queue' }),
   subject(
     'failing, skip',
     () => failing('skip'),
-    [refusedAtCommit, ...failingWorkload],
-    failingEnd.toSpliced(2, 0, 'attention dead-letter t8').toSpliced(5, 0, 'done c: t5'),
+    [refusedAtCommit, refusedAtPublish, ...failingWorkload],
+    failingEnd.toSpliced(2, 0, 'attention dead-letter t8', 'attention dead-letter t9').toSpliced(6, 0, 'done c: t5'),
   ),
   subject('ledger, every commit', ledger, ledgerWorkload, ledgerEnd, { everyCommit: true }),
   subject('call, repeat, every commit', () => calling('repeat'), callWorkload, callEnd, { everyCommit: true }),

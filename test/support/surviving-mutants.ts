@@ -20,6 +20,10 @@ const equivalent = (file: string, text: string, within: string, why: string): Su
 /** Something is, and the simulator has no eyes for it. */
 const unseen = (file: string, text: string, within: string, why: string): Survivor => ({ file, text, within, is: 'unseen', why })
 
+/** Which process tries to take a lease, and when. */
+const byEpoch =
+  'when a lease is tried, and by whom, is decided by who looks alive and whose turn it is; who may commit, by the epoch'
+
 const survivors: readonly Survivor[] = [
   equivalent(
     'database/sqlite/ownership-store.ts',
@@ -58,42 +62,13 @@ const survivors: readonly Survivor[] = [
     '',
     'what a process that stops does not give back is reclaimed by the next owner, and its attempt does not count either way',
   ),
-  equivalent(
-    'database/sqlite/ownership-store.ts',
-    'owner = ?',
-    '{p}member where owner',
-    'when a lease is tried, and by whom, is decided by who looks alive and whose turn it is; who may commit, by the epoch',
-  ),
-  equivalent(
-    'database/sqlite/ownership-store.ts',
-    'owner = ?',
-    '{p}lease set until_ms',
-    'when a lease is tried, and by whom, is decided by who looks alive and whose turn it is; who may commit, by the epoch',
-  ),
-  equivalent(
-    'database/sqlite/ownership-store.ts',
-    'owner = ?',
-    '{p}lease set owner = null where owner',
-    'when a lease is tried, and by whom, is decided by who looks alive and whose turn it is; who may commit, by the epoch',
-  ),
-  equivalent(
-    'database/sqlite/ownership-store.ts',
-    'owner = ?',
-    'delete from {p}member where membership',
-    'when a lease is tried, and by whom, is decided by who looks alive and whose turn it is; who may commit, by the epoch',
-  ),
-  equivalent(
-    'database/sqlite/ownership-store.ts',
-    'membership = ?',
-    'delete from {p}member where membership',
-    'when a lease is tried, and by whom, is decided by who looks alive and whose turn it is; who may commit, by the epoch',
-  ),
-  equivalent(
-    'database/sqlite/ownership-store.ts',
-    'm.membership = ?',
-    '',
-    'when a lease is tried, and by whom, is decided by who looks alive and whose turn it is; who may commit, by the epoch',
-  ),
+  equivalent('database/sqlite/ownership-store.ts', 'owner = ?', '{p}member where owner', byEpoch),
+  equivalent('database/sqlite/ownership-store.ts', 'owner = ?', 'delete from {p}owner', byEpoch),
+  equivalent('database/sqlite/ownership-store.ts', 'owner = ?', '{p}lease set until_ms', byEpoch),
+  equivalent('database/sqlite/ownership-store.ts', 'owner = ?', '{p}lease set owner = null where owner', byEpoch),
+  equivalent('database/sqlite/ownership-store.ts', 'owner = ?', 'delete from {p}member where membership', byEpoch),
+  equivalent('database/sqlite/ownership-store.ts', 'membership = ?', 'delete from {p}member where membership', byEpoch),
+  equivalent('database/sqlite/ownership-store.ts', 'm.membership = ?', '', byEpoch),
   equivalent(
     'database/sqlite/ownership-store.ts',
     'name = ?',
