@@ -138,10 +138,10 @@ export class PartitionLoop {
         this.#busy = true
         const received = runtime.reached?.('consume:received')
         if (received !== undefined) await received
-        await this.#take(state, suspects, await toItems(this.#context.topic, deliveries))
+        const known = await this.#take(state, suspects, await toItems(this.#context.topic, deliveries))
         const committed = runtime.reached?.('consume:committed')
         if (committed !== undefined) await committed
-        await this.#assignment.settle(deliveries.map((delivery) => ({ delivery, as: 'done' })))
+        await this.#settle(deliveries.slice(known))
         const settled = runtime.reached?.('consume:settled')
         if (settled !== undefined) await settled
         this.#busy = false
@@ -163,9 +163,17 @@ export class PartitionLoop {
     }
   }
 
-  async #take(state: PartitionState, suspects: Suspects, items: readonly Item[]): Promise<void> {
+  /** Answers how many of them, from the front, the broker has been told of. */
+  async #take(state: PartitionState, suspects: Suspects, items: readonly Item[]): Promise<number> {
     const heldBefore = state.held
-    if (suspects.eachAlone) for (const item of items) await this.#alone(() => this.#strategy.suspect(state, item))
+    let known = 0
+    if (suspects.eachAlone)
+      for (const item of items) {
+        await this.#alone(() => this.#strategy.suspect(state, item))
+        // At once: the next may end the process, and whoever knows no repeats would begin with the first again, for ever.
+        await this.#settle([item.delivery])
+        known++
+      }
     else {
       let from = 0
       for (let index = 0; index < items.length; index++) {
@@ -180,6 +188,11 @@ export class PartitionLoop {
     suspects.passed(items.length)
     if (state.held !== heldBefore || state.held.size > 0 || state.turnsBeside || state.parkedMore) this.#parkedDirty = true
     state.parkedMore = false
+    return known
+  }
+
+  async #settle(deliveries: readonly Delivery[]): Promise<void> {
+    if (deliveries.length > 0) await this.#assignment.settle(deliveries.map((delivery) => ({ delivery, as: 'done' })))
   }
 
   #alone<R>(work: () => Promise<R>): Promise<R> {

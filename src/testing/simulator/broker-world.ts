@@ -279,15 +279,17 @@ class SimulatedAssignment implements Assignment {
           connectionLost,
         ],
         begin: (fault) => {
-          if (fault === connectionLost) {
-            world.tell(this.self, `loses the connection to the broker: ${key(this.subscription)}`)
-            return reject(new OnefoldError('DATABASE_IO', 'the connection to the simulated broker is lost.', { retry: 'later' }))
-          }
+          if (fault === connectionLost) return reject(this.#cut())
           if (signal.aborted || !this.#mine) return resolve(this.#mine ? [] : undefined)
           resolve(this.#batch(limit, fault))
         },
       })
     })
+  }
+
+  #cut(): OnefoldError {
+    this.#broker.world.tell(this.self, `loses the connection to the broker: ${key(this.subscription)}`)
+    return new OnefoldError('DATABASE_IO', 'the connection to the simulated broker is lost.', { retry: 'later' })
   }
 
   #batch(limit: number, fault: string): Delivery[] {
@@ -317,14 +319,15 @@ class SimulatedAssignment implements Assignment {
 
   settle(done: readonly { readonly delivery: Delivery; readonly as: 'done' | 'again' }[]): Promise<void> {
     const { world } = this.#broker
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       world.call({
         owner: this.self,
         label: `acknowledge ${key(this.subscription)}`,
         locks: false,
-        faults: ['killed before it', 'acknowledgement lost', 'frozen before it'],
+        faults: ['killed before it', 'acknowledgement lost', 'frozen before it', connectionLost],
         begin: (fault) => {
           if (fault === 'killed before it') return world.crash(this.self, `before it acknowledged ${key(this.subscription)}`)
+          if (fault === connectionLost) return reject(this.#cut())
           for (const { delivery, as } of done) {
             const place = this.#places.get(delivery)
             if (place === undefined) continue

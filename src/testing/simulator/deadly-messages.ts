@@ -35,6 +35,11 @@ export class DeadlyMessages {
     return false
   }
 
+  /** It has been given up. What hands over another of the same, and knows no repeats, begins anew; a person comes when all is quiet. */
+  givenUp({ topic, group, id }: Accused): void {
+    if (this.#state.get(`${topic}/${group} ${id}`) === 'deadly') this.#deaths = 0
+  }
+
   /** A person is told that it has ended its process. */
   accused({ topic, group, id }: Accused): void {
     const name = `${topic}/${group} ${id}`

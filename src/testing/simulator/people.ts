@@ -51,6 +51,7 @@ export class People {
     const { world } = this.#options
     const name = `${topic}/${group} ${id}`
     const why = (error as Error | undefined)?.message ?? message
+    if (endedProcess.test(why)) this.#options.deadly.givenUp({ topic, group, id })
     const known = ['CALL_UNKNOWN', 'MESSAGE_LATE', 'ID_REUSED'].some(
       (code) => (error as { code?: unknown } | undefined)?.code === code,
     )

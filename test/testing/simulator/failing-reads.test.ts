@@ -38,10 +38,13 @@ test('reads that only keep house fail where every commit may', { timeout: 60_000
   expect(coverage['read ownership · fails']).toBeGreaterThan(0)
 })
 
-test('a broker elsewhere loses its connection when it hands over', { timeout: 60_000 }, async () => {
+test('a broker elsewhere loses its connection when it hands over, and when it is told what is done', {
+  timeout: 60_000,
+}, async () => {
   for (const broker of ['log', 'queue'] as const) {
     const { coverage } = await prove(application, { ...options, broker })
-    expect(coverage['receive orders/ship · the connection is lost'], broker).toBeGreaterThan(0)
+    for (const what of ['receive', 'acknowledge'])
+      expect(coverage[`${what} orders/ship · the connection is lost`], `${broker}: ${what}`).toBeGreaterThan(0)
     expect(coverage['read the outbox · fails'], broker).toBeGreaterThan(0)
   }
 })
