@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Session } from '../../database/database.ts'
 import type { Awaitable } from '../../message.ts'
 import { isThenable } from '../../message.ts'
@@ -22,17 +23,23 @@ export type ReadingWay = (typeof readingWays)[number]
 /** Commits that move messages. The others keep house: leases, membership, declarations. */
 export const ofMessages = /^(publish|consume|transaction|relay|acknowledge|release delayed|schedule)/
 
-/** What a process has done in its open transaction: told to the world when that commits, and forgotten when it does not. */
+/**
+ * What has been done in an open transaction: told to the world when that commits, and forgotten when it does not. `of` is the
+ * transaction: the name of its process where that has no other, else what `openTransaction` says.
+ */
 export interface TransactionLog {
-  begun(self: Incarnation): void
-  committed(self: Incarnation): void
-  rolledBack(self: Incarnation): void
+  begun(of: unknown): void
+  committed(of: unknown): void
+  rolledBack(of: unknown): void
   /** How much it has done: for `undoTo`, when a savepoint is undone. */
-  mark(): number
-  undoTo(mark: number): void
+  mark(of: unknown): number
+  undoTo(of: unknown, mark: number): void
   /** Whoever asked for this commit will not learn what became of it. */
   unanswered(self: Incarnation): void
 }
+
+/** Whose code runs, where a process may have several transactions open. */
+export const openTransaction = new AsyncLocalStorage<unknown>()
 
 /** A schedule with eight partitions of every topic would be mostly leases. Topics are reduced once for all sessions of a process. */
 export function fewerPartitions(
@@ -52,12 +59,12 @@ export function fewerPartitions(
 }
 
 /** What was done inside a savepoint that is undone has not been done. */
-export function undoneWithSavepoints(session: Pick<Session<unknown>, 'savepoint'>, log: TransactionLog): void {
+export function undoneWithSavepoints(session: Pick<Session<unknown>, 'savepoint'>, log: TransactionLog, of: unknown): void {
   const savepoint = session.savepoint.bind(session)
   session.savepoint = <R>(work: () => Awaitable<R>): Awaitable<R> => {
-    const mark = log.mark()
+    const mark = log.mark(of)
     const undo = (error: unknown): never => {
-      log.undoTo(mark)
+      log.undoTo(of, mark)
       throw error
     }
     try {

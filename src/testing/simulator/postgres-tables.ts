@@ -5,7 +5,6 @@ import type { PgConnected } from './scratch-database.ts'
 export interface PostgresTable {
   /** As people name it: without the schema where that is public. */
   readonly name: string
-  readonly schema: string
   readonly quoted: string
   /** Quoted. */
   readonly stored: readonly string[]
@@ -39,7 +38,6 @@ export async function tablesIn(client: PgConnected): Promise<PostgresTable[]> {
     const quoted = (some: readonly Column[]): string[] => some.map((column) => column.quoted)
     return {
       name: row.schema === 'public' ? String(row.name) : `${String(row.schema)}.${String(row.name)}`,
-      schema: String(row.schema),
       quoted: String(row.quoted),
       stored: quoted(columns.filter(({ generated }) => !generated)),
       compared: quoted(columns.filter(({ counted }) => counted !== true)),

@@ -3,6 +3,7 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import type { TransactionHandle, Transactions } from '../../database/postgres/transactions.ts'
 import { parseJson } from '../../parse-json.ts'
 import { nodeRuntime } from '../../runtime/node-runtime.ts'
+import { LockWaits } from './lock-waits.ts'
 import { forgetOnPostgres } from './postgres-forgetting.ts'
 import type { PostgresTable } from './postgres-tables.ts'
 import { keepRows, tablesIn } from './postgres-tables.ts'
@@ -45,6 +46,7 @@ const vacuumEvery = 100
  */
 export class PostgresWorld extends WorldDatabase {
   readonly engine: string
+  readonly together = true
   readonly declared: Declared
   /** Quoted. */
   readonly schema: string
@@ -52,6 +54,7 @@ export class PostgresWorld extends WorldDatabase {
   commits = 0
   readonly #scratch: ScratchDatabase
   readonly #observer: PgConnected
+  readonly locks: LockWaits
   readonly #idle: PgConnected[] = []
   readonly #out = new Set<PgConnected>()
   readonly #userTables: readonly PostgresTable[]
@@ -68,7 +71,7 @@ export class PostgresWorld extends WorldDatabase {
   private constructor(
     scratch: ScratchDatabase,
     observer: PgConnected,
-    kept: { readonly declared: Declared; readonly tables: readonly PostgresTable[]; readonly putBack: string },
+    kept: { readonly declared: Declared; readonly users: readonly PostgresTable[]; readonly putBack: string },
   ) {
     super()
     this.engine = scratch.version
@@ -76,7 +79,8 @@ export class PostgresWorld extends WorldDatabase {
     this.schema = `"${schemaOf(kept.declared)}"`
     this.#scratch = scratch
     this.#observer = observer
-    this.#userTables = kept.tables.filter(({ schema }) => schema !== schemaOf(kept.declared))
+    this.locks = new LockWaits(observer)
+    this.#userTables = kept.users
     this.#putBack = kept.putBack
   }
 
@@ -92,6 +96,8 @@ export class PostgresWorld extends WorldDatabase {
       const observer = await scratch.connect()
       await observer.query(`create table "${schema}".simulated_fact (fact text primary key)`)
       await observer.query(`insert into "${schema}".server_life (life) values ('simulated') on conflict do nothing`)
+      // A role of the schema's name makes its tables in it: by the schema they could not be told apart.
+      const own = new Set((await tablesIn(observer)).map(({ quoted }) => quoted))
       if (setup !== undefined) {
         const client = await scratch.connect()
         await setup(client as never)
@@ -99,7 +105,7 @@ export class PostgresWorld extends WorldDatabase {
       }
       const tables = await tablesIn(observer)
       const putBack = await keepRows(observer, tables, scratch.superuser)
-      return new PostgresWorld(scratch, observer, { declared, tables, putBack })
+      return new PostgresWorld(scratch, observer, { declared, users: tables.filter(({ quoted }) => !own.has(quoted)), putBack })
     } catch (error) {
       await scratch.close()
       throw error
@@ -134,10 +140,14 @@ export class PostgresWorld extends WorldDatabase {
   }
 
   /** `open`: there may be a transaction open on it. */
-  async giveBack(client: PgConnected, open: boolean): Promise<void> {
+  async giveBack(client: PgConnected, open: boolean, world?: World): Promise<void> {
     if (!this.#out.delete(client)) return
     try {
-      if (open) await client.query('rollback')
+      await this.locks.cancel(client)
+      if (open) {
+        await client.query('rollback')
+        if (world !== undefined) await this.locks.released(world)
+      }
       this.#idle.push(client)
     } catch {
       await this.#scratch.end(client)

@@ -11,6 +11,7 @@ import type { AnyTopic } from '../../topic.ts'
 import type { Operation, PublishOperation } from '../history.ts'
 import type { BrokerWorld } from './broker-world.ts'
 import type { TransactionLog } from './commit-faults.ts'
+import { openTransaction } from './commit-faults.ts'
 import type { DeadlyMessages } from './deadly-messages.ts'
 import { declaring } from './declarations.ts'
 import type { OutsideWorld } from './outside-world.ts'
@@ -39,7 +40,8 @@ type Applied = Extract<Operation, { op: 'effect' }>
 /** Effects count when their transaction commits. */
 export class EffectLog implements TransactionLog {
   readonly #history: Operation[]
-  #open: Applied[] = []
+  /** By transaction. */
+  readonly #open = new Map<unknown, Applied[]>()
   transactions = 0
   asking: { readonly by: Incarnation; readonly publishes: readonly Omit<PublishOperation, 'outcome'>[] } | undefined
 
@@ -47,31 +49,33 @@ export class EffectLog implements TransactionLog {
     this.#history = history
   }
 
-  begun(): void {
-    this.#open = []
+  begun(of: unknown): void {
+    this.#open.set(of, [])
   }
 
   applied(effect: Applied): void {
-    this.#open.push(effect)
+    this.#open.get(openTransaction.getStore() ?? effect.worker)?.push(effect)
   }
 
-  committed(): void {
-    if (this.#open.length === 0) return
+  committed(of: unknown): void {
+    const done = this.#open.get(of) ?? []
+    this.#open.delete(of)
+    if (done.length === 0) return
     const transaction = `t${++this.transactions}`
-    for (const effect of this.#open) this.#history.push({ ...effect, transaction })
-    this.#open = []
+    for (const effect of done) this.#history.push({ ...effect, transaction })
   }
 
-  rolledBack(): void {
-    this.#open = []
+  rolledBack(of: unknown): void {
+    this.#open.delete(of)
   }
 
-  mark(): number {
-    return this.#open.length
+  mark(of: unknown): number {
+    return this.#open.get(of)?.length ?? 0
   }
 
-  undoTo(mark: number): void {
-    this.#open.length = mark
+  undoTo(of: unknown, mark: number): void {
+    const open = this.#open.get(of)
+    if (open !== undefined) open.length = mark
   }
 
   /** What the producer is waiting to hear of, if that was it. */
@@ -146,7 +150,7 @@ function simulated(
 ): ConsumeOptions<unknown, unknown> {
   const { world, history, effects } = context
   const of = { topic: topic.name, group: options.group }
-  const worker = `${self.name}/${self.life}`
+  const { worker } = self
   const handler = `the handler of ${of.topic}/${of.group}`
   /** False: that was the end of the process. */
   const begins = (message: Message<unknown>, attempt: number): boolean => {

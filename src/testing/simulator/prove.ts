@@ -295,7 +295,7 @@ function certificateOf(
     notSimulated: [
       sqlite
         ? 'the disk, the WAL and group commit (npm run torture does, on real processes)'
-        : 'the disk and the WAL, and transactions that are open at the same time: deadlocks, and reads of what another is about to change',
+        : 'the disk and the WAL; more than two transactions open at a time, and every order in which statements of two can take turns',
       'two versions of the program at the same time',
       ...(subject.ownMemory
         ? []

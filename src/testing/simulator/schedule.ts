@@ -147,7 +147,10 @@ class Run {
     this.#options = options
     this.#effects = new EffectLog(this.history)
     this.#stops = new OrderlyStops(world, options.database)
-    this.#ports = new DatabasePorts(world, options.database)
+    // Of more, which of several that wait for the same lock gets it would not be for the world to say.
+    const ways = options.database.together ? ['one at a time', 'two at a time'] : []
+    const two = ways.length > 0 && options.decisions.choose('the world: transactions', ways) !== ways[0]
+    this.#ports = new DatabasePorts(world, options.database, two ? 2 : 1)
     // One worker at work and one in wait show most; two at work at the same time show the rest, and take twice the steps.
     this.#partitions = options.decisions.choose('the world: partitions of a topic', ['one', 'two']) === 'one' ? 1 : 2
     this.#broker =
@@ -289,7 +292,7 @@ class Run {
   /** Asked when nobody has anything to do at this moment: is there anything left that anybody should do? */
   get ended(): boolean {
     const { database } = this.#options
-    if (!this.#producer.done || this.#stops.underWay) return false
+    if (!this.#producer.done || this.#stops.underWay || this.#ports.busy) return false
     const world = this.#world
     if (this.#lives.some((life) => !life.dead && life.frozenUntilMs > world.nowMs)) return false
     if (this.#lives.some((life) => life.dead && !this.#lives.some((later) => later.name === life.name && later.life > life.life)))

@@ -12,6 +12,7 @@ export interface PgAnswer {
 
 /** A client of `pg`, as far as it is used. */
 export interface PgConnected {
+  readonly processID: number
   connect(): Promise<unknown>
   end(): Promise<void>
   query(...given: unknown[]): Promise<PgAnswer>
@@ -26,6 +27,12 @@ export interface PgLibrary {
 
 const prefix = 'onefold_prove_'
 const names = new Map<string, string>()
+
+export function textOf(statement: unknown): string {
+  if (typeof statement === 'string') return statement
+  const { text } = (statement ?? {}) as { text?: unknown }
+  return typeof text === 'string' ? text : ''
+}
 
 /** A statement of ours, which are few: planned once on each connection. The user's are executed as they come. */
 export function planned(text: string, values: readonly unknown[] = []): unknown {
@@ -81,9 +88,7 @@ export class ScratchDatabase {
     }
     const made = new ScratchDatabase(library, url, admin, name, server ?? {})
     try {
-      // A statement that waits for a lock would wait for ever: everybody else stands still meanwhile.
-      for (const setting of ['synchronous_commit = off', "lock_timeout = '2s'", 'jit = off'])
-        await admin.query(`alter database ${name} set ${setting}`)
+      for (const setting of ['synchronous_commit = off', 'jit = off']) await admin.query(`alter database ${name} set ${setting}`)
       await made.#makeTables(schema, runtime)
       return made
     } catch (error) {

@@ -42,7 +42,7 @@ export class SimulatedDatabase implements Database<SqliteTx> {
     this.#session = new SqliteSession(this.#connection, { ...stores, onCommit: () => undefined })
     this.#reader = new SqliteStores(new ReadingConnection(sqlite, self), stores)
     fewerPartitions(this.#session, options.maxPartitions)
-    undoneWithSavepoints(this.#session, options.log)
+    undoneWithSavepoints(this.#session, options.log, self.worker)
     this.changes = {
       onChange: (listener) => {
         this.#listeners.add(listener)
@@ -84,7 +84,7 @@ export class SimulatedDatabase implements Database<SqliteTx> {
     this.#connection.prepare('begin immediate').run()
     this.#connection.open = true
     world.locked = self
-    log.begun(self)
+    log.begun(self.worker)
     const thaws = fault === 'frozen inside its transaction'
     if (fault !== fine && !thaws) log.unanswered(self)
     let value: R
@@ -138,7 +138,7 @@ export class SimulatedDatabase implements Database<SqliteTx> {
     world.locked = undefined
     sqlite.commits++
     this.#connection.ownCommits++
-    log.committed(self)
+    log.committed(self.worker)
     const topics = new Set(this.#session.touched)
     this.#session.committed()
     this.#committed(topics)
@@ -150,7 +150,7 @@ export class SimulatedDatabase implements Database<SqliteTx> {
     if (sqlite.connection.inTransaction) sqlite.connection.exec('rollback')
     this.#connection.open = false
     world.locked = undefined
-    log.rolledBack(self)
+    log.rolledBack(self.worker)
     if (!self.dead) this.#session.rolledBack()
   }
 

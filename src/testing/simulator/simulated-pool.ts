@@ -1,11 +1,12 @@
 import { isThenable } from '../../message.ts'
-import { never } from './commit-faults.ts'
+import { never, openTransaction } from './commit-faults.ts'
 import { SimulationEscape } from './escape.ts'
+import type { Settled } from './lock-waits.ts'
 import { placeOf } from './place-of.ts'
 import { short } from './places.ts'
 import type { PostgresWorld } from './postgres-world.ts'
 import type { PgAnswer, PgConnected } from './scratch-database.ts'
-import { planned } from './scratch-database.ts'
+import { planned, textOf } from './scratch-database.ts'
 import type { Incarnation, World } from './world.ts'
 import { nobody } from './world.ts'
 
@@ -109,19 +110,13 @@ export class SimulatedPool {
   async connect(): Promise<SimulatedClient> {
     const real = await this.#errand(() => this.#postgres.take())
     const client = new SimulatedClient({
-      real,
       whose: this.#whose,
       committing: this.#committing,
-      errand: (work, changes) => this.#errand(work, changes),
+      execute: (statement, changes) => this.#execute(real, statement, changes, client.inTransaction),
       tells: (text, own) => this.#tell(text, own),
       released: (open) => {
         if (!this.#clients.delete(client)) return
-        // By the world itself, for the process may be dead by now.
-        const giveBack = async (): Promise<() => void> => {
-          await this.#postgres.giveBack(real, open)
-          return () => undefined
-        }
-        this.#world.errand({ owner: nobody, run: giveBack })
+        this.#giveBack(real, open)
       },
     })
     this.#clients.add(client)
@@ -139,28 +134,56 @@ export class SimulatedPool {
       this.#notices.send(channel, payload)
       return { command: 'SELECT', rows: [], rowCount: 0 }
     }
-    return await this.#errand(
-      async () => {
-        const real = await this.#postgres.take()
-        let failed = true
-        try {
-          const answer = await real.query(...asPlanned(this.#whose, given))
-          failed = false
-          return answer
-        } finally {
-          await this.#postgres.giveBack(real, failed)
-        }
-      },
-      this.#whose === 'user' || !changesNothing.test(text),
-    )
+    const real = await this.#errand(() => this.#postgres.take())
+    // Given back by whoever answers for this process, also when it dies meanwhile.
+    let out = true
+    const giveBack = (died: boolean): void => {
+      if (out) this.#giveBack(real, died)
+      out = false
+    }
+    this.#self.onDeath.push(() => giveBack(true))
+    try {
+      return await this.#execute(real, asPlanned(this.#whose, given), this.#whose === 'user' || !changesNothing.test(text), false)
+    } finally {
+      giveBack(false)
+    }
   }
 
-  #errand<R>(work: () => Promise<R>, changes = false): Promise<R> {
+  /** By the world itself, for the process may be dead by now. */
+  #giveBack(real: PgConnected, open: boolean): void {
+    const run = async (): Promise<() => void> => {
+      await this.#postgres.giveBack(real, open, this.#world)
+      return () => undefined
+    }
+    this.#world.errand({ owner: nobody, run })
+  }
+
+  /** Real work, done at once, in the order in which it was asked for. */
+  #execute(real: PgConnected, statement: readonly unknown[], changes: boolean, inTransaction: boolean): Promise<PgAnswer> {
+    const self = this.#self
+    const world = this.#world
+    if (self.dead) return never<PgAnswer>()
+    const within = openTransaction.getStore()
+    return new Promise<PgAnswer>((resolve, reject) => {
+      const handOver = (settled: Settled): void => {
+        if ('value' in settled) resolve(settled.value)
+        else reject(settled.error)
+      }
+      const run = (): Promise<() => void> => {
+        if (changes) this.#postgres.commits++
+        return this.#postgres.locks.send(world, { owner: self, client: real, statement, inTransaction, within, handOver })
+      }
+      const begin = (): void => world.errand({ owner: self, run })
+      // Whoever else has something to do goes first: so transactions that are open together take turns.
+      world.call({ owner: self, label: 'a statement', locks: false, faults: [], begin })
+    })
+  }
+
+  #errand<R>(work: () => Promise<R>): Promise<R> {
     const self = this.#self
     if (self.dead) return never<R>()
     return new Promise<R>((resolve, reject) => {
       const run = async (): Promise<() => void> => {
-        if (changes) this.#postgres.commits++
         try {
           const value = await work()
           return () => resolve(value)
@@ -183,10 +206,9 @@ export class SimulatedPool {
 const ownStatements = /pg_current_xact_id|\bonefold(?:_join)?$|current_setting\('|"\.(?:\w+)\b|pg_xact_status/
 
 interface ClientOptions {
-  readonly real: PgConnected
   readonly whose: Whose
   readonly committing: () => Committing | undefined
-  errand<R>(work: () => Promise<R>, changes?: boolean): Promise<R>
+  execute(statement: readonly unknown[], changes: boolean): Promise<PgAnswer>
   tells(text: string, own: boolean): void
   released(open: boolean): void
 }
@@ -207,8 +229,12 @@ class SimulatedClient {
     this.#options = options
   }
 
+  get inTransaction(): boolean {
+    return this.#open
+  }
+
   query(...given: unknown[]): Promise<PgAnswer> {
-    const { whose, real, committing, errand, tells } = this.#options
+    const { whose, committing, execute, tells } = this.#options
     const text = textOf(given[0])
     const callback = given.at(-1)
     if (typeof callback === 'function') {
@@ -225,10 +251,10 @@ class SimulatedClient {
     if (text.includes('pg_current_xact_id()')) this.#own = true
     if (whose === 'user' && !ownStatements.test(text) && !changesOnlyState(text)) tells(text, this.#own)
     const deciding = committing()
-    const send = (): Promise<PgAnswer> => errand(() => real.query(...asPlanned(whose, given)), !changesNothing.test(text))
+    const send = (): Promise<PgAnswer> => execute(asPlanned(whose, given), !changesNothing.test(text))
     if (!commits.test(text) || deciding?.ready !== true) return send()
     const undo = async (loses: boolean): Promise<void> => {
-      await errand(() => real.query('rollback'))
+      await execute(['rollback'], false)
       if (loses) this.#lost = true
     }
     return deciding.commit(send, undo, () => {
@@ -294,12 +320,6 @@ function listeningClient(self: Incarnation, notices: Notices): new () => unknown
       this.#end?.()
     }
   }
-}
-
-function textOf(statement: unknown): string {
-  if (typeof statement === 'string') return statement
-  const { text } = (statement ?? {}) as { text?: unknown }
-  return typeof text === 'string' ? text : ''
 }
 
 /** Whose code runs: its pool, in place of the user's. Undefined outside every simulated process. */

@@ -7,13 +7,14 @@ import type { DatabaseCard } from '../../guarantee/card.ts'
 import type { DatabaseStatus } from '../../inspect/status.ts'
 import type { Awaitable } from '../../message.ts'
 import type { AnyTopic } from '../../topic.ts'
-import { commitFaults, fewerPartitions, never, ofMessages, undoneWithSavepoints } from './commit-faults.ts'
+import { commitFaults, fewerPartitions, never, ofMessages, openTransaction, undoneWithSavepoints } from './commit-faults.ts'
 import { SimulationEscape } from './escape.ts'
 import type { PostgresWorld } from './postgres-world.ts'
 import { readIn } from './reads.ts'
 import type { PgAnswer } from './scratch-database.ts'
 import type { Committing, Notices } from './simulated-pool.ts'
 import { connectionLost, SimulatedPool } from './simulated-pool.ts'
+import type { Turns } from './turns.ts'
 import { fine, stopFaults } from './world.ts'
 import type { ProcessDatabaseOptions } from './world-database.ts'
 
@@ -22,11 +23,17 @@ const serverFaults = [
   'COMMIT took effect, connection lost',
   'COMMIT lost, connection lost',
   'undone for meeting another transaction',
+  'COMMIT later than others',
 ] as const
+
+/** A timer is for when nobody has anything to do at this moment. */
+const slowMs = 1
 
 export interface SimulatedPostgresOptions extends ProcessDatabaseOptions {
   readonly postgres: PostgresWorld
   readonly notices: Notices
+  /** For open transactions. */
+  readonly places: Turns
 }
 
 /** The database port of one simulated process: the real one, over a pool whose statements go to the server when the world lets them. */
@@ -38,12 +45,16 @@ export class SimulatedPostgres implements Database<unknown> {
   readonly #options: SimulatedPostgresOptions
   readonly #inner: PostgresDatabase<unknown>
   readonly #reduced = new Map<AnyTopic, AnyTopic>()
-  #commit: Commit | undefined
+  /** How many places it has. */
+  #taken = 0
 
   constructor(options: SimulatedPostgresOptions) {
     this.#options = options
-    const { world, self, postgres, log, notices } = options
-    const committing = (): Committing | undefined => this.#commit
+    const { world, self, postgres, notices } = options
+    const committing = (): Committing | undefined => {
+      const commit = openTransaction.getStore()
+      return commit instanceof Commit ? commit : undefined
+    }
     const pool = new SimulatedPool({ world, postgres, self, notices, committing, whose: 'onefold' })
     this.userPool = new SimulatedPool({ world, postgres, self, notices, committing, whose: 'user' })
     const { options: declared } = postgres.declared
@@ -60,9 +71,7 @@ export class SimulatedPostgres implements Database<unknown> {
     )
     this.changes = this.#inner.changes
     self.onDeath.push(() => {
-      if (world.locked !== self) return
-      world.locked = undefined
-      log.rolledBack(self)
+      while (this.#taken > 0) this.#leave()
     })
   }
 
@@ -81,7 +90,7 @@ export class SimulatedPostgres implements Database<unknown> {
       world.call({
         owner: self,
         label: what,
-        locks: true,
+        locks: false,
         faults: everyCommit || ofMessages.test(what) ? [...commitFaults, ...serverFaults, ...stopFaults(self)] : [],
         begin: (fault) => void this.#transaction(work, options, fault).then(resolve, reject),
       })
@@ -95,19 +104,20 @@ export class SimulatedPostgres implements Database<unknown> {
       world.tell(self, `is told that the database is busy: ${what}`)
       throw new OnefoldError('DATABASE_BUSY', 'the simulated database is busy.', { retry: 'later' })
     }
-    world.locked = self
+    await this.#enter(options)
     if (fault.startsWith('killed') || fault.endsWith('answer lost')) log.unanswered(self)
     const commit = new Commit(this.#options, what, fault)
-    this.#commit = commit
     try {
-      const value = await this.#inner.write(async (session) => {
-        commit.ready = false
-        log.begun(self)
-        this.#prepare(session)
-        const value = await work(session)
-        commit.ready = true
-        return value
-      }, options)
+      const value = await openTransaction.run(commit, () =>
+        this.#inner.write(async (session) => {
+          commit.ready = false
+          log.begun(commit)
+          this.#prepare(session, commit)
+          const value = await work(session)
+          commit.ready = true
+          return value
+        }, options),
+      )
       if (self.dead) return await never<R>()
       if (fault === 'COMMIT took effect, answer lost') {
         world.tell(self, `COMMIT takes effect, and nobody says whether it did: ${what}`)
@@ -116,40 +126,46 @@ export class SimulatedPostgres implements Database<unknown> {
       return value
     } catch (error) {
       if (self.dead) return await never<R>()
-      log.rolledBack(self)
+      log.rolledBack(commit)
       if (commit.undone && fault === 'COMMIT lost, answer lost') {
         world.tell(self, `COMMIT fails, and nobody says whether it did: ${what}`)
         throw unknown()
       }
       throw error
     } finally {
-      if (!self.dead) {
-        this.#commit = undefined
-        if (world.locked === self) world.locked = undefined
-      }
+      if (!self.dead) this.#leave(options)
     }
   }
 
-  #prepare(session: Session<unknown>): void {
+  /** Its transaction is about to be opened. A heartbeat waits for no other. */
+  async #enter({ urgent }: WriteOptions): Promise<void> {
+    const { self, places } = this.#options
+    if (urgent === true) return
+    await places.take()
+    this.#taken++
+    if (self.dead) this.#leave()
+  }
+
+  #leave({ urgent }: Pick<WriteOptions, 'urgent'> = {}): void {
+    if (this.#taken === 0 || urgent === true) return
+    this.#taken--
+    this.#options.places.release()
+  }
+
+  #prepare(session: Session<unknown>, of: unknown): void {
     const { log, maxPartitions } = this.#options
     fewerPartitions(session, maxPartitions, this.#reduced)
-    undoneWithSavepoints(session, log)
+    undoneWithSavepoints(session, log, of)
   }
 
-  /** What is committed: while somebody's transaction is open, its end is waited for. */
-  async read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R> {
-    const { world, self } = this.#options
-    while (world.locked !== undefined && world.locked !== self) {
-      await new Promise<void>((resolve) => {
-        world.call({ owner: self, label: 'a read', locks: true, faults: [], begin: () => resolve() })
-      })
-    }
+  /** What is committed. */
+  read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R> {
     return readIn(this.#options, (look) => this.#inner.read(look), work)
   }
 
   join<R>(tx: unknown, work: (session: Session<unknown>) => Awaitable<R>): Promise<R> {
     return this.#inner.join(tx, (session) => {
-      this.#prepare(session)
+      this.#prepare(session, openTransaction.getStore())
       return work(session)
     })
   }
@@ -206,6 +222,10 @@ class Commit implements Committing {
         world.freeze(self, `inside the transaction of: ${what}`)
         await new Promise<void>((resolve) => void world.timer(self, 0, resolve))
         break
+      case 'COMMIT later than others':
+        world.tell(self, `is slow: others go on before COMMIT of: ${what}`)
+        await new Promise<void>((resolve) => void world.timer(self, slowMs, resolve))
+        break
       case 'COMMIT lost, answer lost':
       case 'COMMIT lost, connection lost':
         if (fault === 'COMMIT lost, connection lost') world.tell(self, `loses its connection before COMMIT: ${what}`)
@@ -218,7 +238,8 @@ class Commit implements Committing {
         throw Object.assign(new Error('deadlock detected (simulated)'), { code: '40P01', severity: 'ERROR' })
     }
     const answer = await send()
-    if (answer.command === 'COMMIT') log.committed(self)
+    if (answer.command === 'COMMIT') log.committed(this)
+    if (/^(?:consume|transaction)/.test(what)) world.tell(self, `${answer.command} of: ${what}`)
     if (fault === 'killed after COMMIT') {
       world.crash(self, `after COMMIT of: ${what}`)
       return await never()

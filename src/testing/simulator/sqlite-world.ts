@@ -42,6 +42,7 @@ const withPrefix = (sql: string): string => sql.replaceAll('{p}', prefix)
 export class SqliteWorld extends WorldDatabase {
   readonly engine = 'SQLite'
   readonly resetMs = undefined
+  readonly together = false
   readonly database: DatabaseSync
   readonly connection: SqliteConnection
   commits = 0

@@ -76,6 +76,8 @@ export abstract class WorldDatabase implements StillToDo {
 
   /** As it was before anything happened: Onefold's tables, and the user's as `setup` leaves them. */
   abstract reset(): Awaitable<void>
+  /** Several transactions can be open at a time. */
+  abstract readonly together: boolean
   /** A schedule in this world begins. */
   begins(_world: World): void {}
   /** A query of ours, of what is committed. Numbers may come as text. */

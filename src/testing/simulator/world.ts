@@ -24,6 +24,11 @@ export class Incarnation {
     this.pid = pid
   }
 
+  /** Of this life: `worker 1/2`. */
+  get worker(): string {
+    return `${this.name}/${this.life}`
+  }
+
   toString(): string {
     return this.life === 1 ? this.name : `${this.name} (life ${this.life})`
   }
