@@ -25,7 +25,7 @@ export class OpenStatements {
   #checkpoint:
     | { readonly subscription: number; readonly partition: string; readonly rows: Promise<readonly SqlRow[]> }
     | undefined
-  readonly #last: Promise<unknown>[] = []
+  readonly #heard: Promise<unknown>[] = []
 
   constructor(where: string) {
     this.#where = where
@@ -65,15 +65,20 @@ export class OpenStatements {
   }
 
   /** Its failure is heard of at COMMIT, which rolls back then. */
-  last(statement: Promise<unknown>): void {
-    this.seen = true
+  hear(statement: Promise<unknown>): void {
     statement.catch(() => undefined)
-    this.#last.push(statement)
+    this.#heard.push(statement)
   }
 
-  /** What the first of the last statements failed with. */
+  /** The same, of one that fails where the transaction is not open any more, after the last handler. */
+  last(statement: Promise<unknown>): void {
+    this.seen = true
+    this.hear(statement)
+  }
+
+  /** What the first of these failed with. */
   async failure(): Promise<unknown> {
-    for (const statement of this.#last) {
+    for (const statement of this.#heard) {
       try {
         await statement
       } catch (error) {

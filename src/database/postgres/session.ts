@@ -126,6 +126,8 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
   readonly openTx: HandsOut<Tx>
   readonly #mostMessages: number
   #ran = 0
+  /** The last savepoint that was released, or could not be. */
+  #released: Promise<void> | undefined
 
   constructor(execute: Execute, options: SessionOptions<Tx>) {
     super(execute, options)
@@ -149,6 +151,8 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
   async savepoint<R>(work: () => Awaitable<R>): Promise<R> {
     this.#ran++
     if (!this.#savepoints) return this.#without(work)
+    // A failure that the handler before has swallowed is not the next one's.
+    await this.#released
     // Where what `work` does comes after it on the same connection, it is not waited for.
     const begun = this.#execute('savepoint onefold')
     begun.catch(() => undefined)
@@ -160,12 +164,17 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
       await this.#undo(error)
       throw error
     }
-    try {
-      await begun
-      await this.#execute('release savepoint onefold')
-    } catch (error) {
-      throw this.#ended(error)
-    }
+    const released = Promise.all([begun, this.#execute('release savepoint onefold')]).then(
+      () => undefined,
+      (error) => {
+        throw this.#ended(error)
+      },
+    )
+    const { open } = this.context
+    if (this.#inOrder && open !== undefined) {
+      this.#released = released
+      open.hear(released)
+    } else await released
     return result
   }
 
