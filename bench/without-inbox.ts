@@ -13,7 +13,10 @@ export function throughSeam<Tx>(database: Database<Tx>, inbox: boolean): Databas
   })
 }
 
-const blind: Session<unknown>['inbox'] = { claim: (_, envelopes) => envelopes.map(() => 'new' as const) }
+const blind: Session<unknown>['inbox'] = {
+  claim: (_, envelopes) => envelopes.map(() => 'new' as const),
+  forgottenMs: () => undefined,
+}
 
 /** Methods keep their own `this`: the engine's objects have private fields. Each is looked up once. */
 function overriding<T extends object>(target: T, changes: Readonly<Record<string, unknown>>): T {

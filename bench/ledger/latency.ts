@@ -81,10 +81,11 @@ url.pathname = '/elsewhere'
 const elsewhere = new Pool({ connectionString: url.href, max: 1 })
 elsewhere.on('error', () => undefined)
 stack.defer(() => elsewhere.end())
-const open = [await elsewhere.connect(), await pool.connect()]
+const [other, publishing] = [await elsewhere.connect(), await pool.connect()]
+const open = [other, publishing]
 for (const client of open) await client.query('begin')
-await open[0]?.query('select pg_current_xact_id()')
-await app.publish(notes, { id: 'late' }, { tx: open[1] })
+await other.query('select pg_current_xact_id()')
+await app.publish(notes, { id: 'late' }, { tx: publishing })
 const beside = await measure(send, applied)
 for (const client of open) {
   await client.query('commit')
