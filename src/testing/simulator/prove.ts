@@ -171,7 +171,8 @@ function subjectOf(app: Provable, options: ProveOptions | ProveOnPostgresOptions
   const make = (): Simulable => {
     const made = typeof app === 'function' ? app() : app
     const { database } = blueprintOf(made).options
-    if (options.postgres !== undefined && database instanceof PostgresDatabase) replacePool(database.declared.target)
+    if (options.postgres !== undefined && database instanceof PostgresDatabase && isPgPool(database.declared.target))
+      replacePool(database.declared.target)
     return made as unknown as Simulable
   }
   const first = make()

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { pgTable, text } from 'drizzle-orm/pg-core'
 import { Pool } from 'pg'
+import postgresJs from 'postgres'
 import { expect, onTestFinished, test } from 'vitest'
 import type { PostgresTx } from '../../../src/database/postgres/index.ts'
 import { fromDrizzle, postgres } from '../../../src/database/postgres/index.ts'
@@ -151,16 +152,19 @@ test('transactions that are open together: a lost update is caught, and what loc
   expect(failure.rule).toBe('same end')
   expect(failure.faults).toEqual(['the world: transactions · two at a time', 'the world: partitions of a topic · two'])
   runs.length = 0
+  let tookMs = 0
   const meeting = groups(async (tx, rows) => {
     runs[runs.length - 1] = (runs.at(-1) ?? 0) + 1
+    tookMs = Date.now() - Date.UTC(2026, 0, 1)
     for (const name of rows) {
       await tx.query('update account set orders = orders + 1 where name = $1', [name])
       await new Promise((resolve) => setTimeout(resolve, 1))
     }
   })
   await prove(meeting, together)
-  // Whoever closes the circle is undone, and runs again.
+  // Whoever closes the circle is undone, and runs again; nobody waits until a wait is too long.
   expect(runs.at(-1)).toBeGreaterThan(runs[0] as number)
+  expect(tookMs).toBeLessThan(1_000)
 })
 
 test('a handler that waits for its own lock on another connection: not a hang, but what is wrong', async () => {
@@ -237,6 +241,13 @@ test('an app on PostgreSQL without a server to prove it on: the error names the 
   const nobody = prove(correct, { workload, postgres: 'postgres://somebody:secret@127.0.0.1:1/postgres' })
   await expect(nobody).rejects.toMatchObject({ code: 'NOT_POSSIBLE', details: { option: 'postgres' } })
   await expect(nobody).rejects.not.toThrow('secret')
+})
+
+test('an app on postgres.js: said to be impossible before anything is done', async () => {
+  const app = onefold({ database: postgres(postgresJs('postgres://nobody@127.0.0.1:1/nothing')) })
+  app.consume(orders, 'nothing', () => undefined)
+  const refused = prove(app as App<never>, { workload, postgres: 'postgres://127.0.0.1:1/postgres' })
+  await expect(refused).rejects.toMatchObject({ code: 'NOT_POSSIBLE', message: expect.stringContaining('postgres.js') })
 })
 
 test('an app on SQLite with a PostgreSQL server: the error names the option', async () => {
