@@ -55,7 +55,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
 
   async advance(subscription: Subscription, partition: string, progress: Progress): Promise<void> {
     this.#refuseOldOffsets(subscription, partition, progress)
-    const { sql, open } = this.#context
+    const { sql, open, xid } = this.#context
     const number = await this.#subscriptions.number(subscription)
     open?.forgetCheckpoint()
     const advanced = sql.rows(
@@ -65,7 +65,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
       progress.offset?.toString() ?? null,
       progress.applied,
       progress.suppressed,
-      open?.xid ?? null,
+      xid ?? null,
     )
     if (open === undefined) await advanced
     else open.last(advanced)

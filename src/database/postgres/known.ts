@@ -53,6 +53,8 @@ export interface StoreContext {
   readonly relaxedOffsets: boolean
   /** Of the server, when this transaction began. */
   readonly life: string | undefined
-  /** Of a transaction of ours. */
+  /** The transaction's number, where we began it. */
+  readonly xid?: string | undefined
+  /** Of one on a connection of our own. */
   readonly open?: OpenStatements | undefined
 }

@@ -16,8 +16,6 @@ export const checkpointSql =
  * wait for.
  */
 export class OpenStatements {
-  /** Its number. */
-  xid: string | undefined
   /** A statement of ours has seen, after the last handler, that it is still open. */
   seen = false
   readonly #where: string

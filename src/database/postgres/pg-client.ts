@@ -1,5 +1,6 @@
 import type { Runtime } from '../../runtime.ts'
 import type { Execute, Listening, PostgresClient, PostgresConnection, QueryResult, SqlRow } from './client.ts'
+import { transactionEnded } from './errors.ts'
 
 interface PgResult {
   readonly command: string
@@ -10,6 +11,13 @@ interface PgResult {
 /** The shape of a `pg` client, as far as it is used. */
 export interface PgClient {
   query(text: string, values?: unknown[]): Promise<PgResult>
+}
+
+/** Of pg 8.12 and later: `extended` even without parameters. */
+interface ExtendedQuery {
+  readonly text: string
+  readonly values: unknown[]
+  readonly queryMode: 'extended'
 }
 
 interface PooledClient extends PgClient {
@@ -130,6 +138,8 @@ function newClient(pool: PgPool): ListeningClient {
 
 const heard = (): void => undefined
 
+const endsTransaction = ({ command }: Pick<PgResult, 'command'>): boolean => command === 'COMMIT' || command === 'ROLLBACK'
+
 class PgConnection implements PostgresConnection {
   readonly #client: PooledClient
   /** One statement at a time where the client does not pipeline. */
@@ -144,7 +154,15 @@ class PgConnection implements PostgresConnection {
   readonly execute: Execute = async (text, parameters) => (await this.#query(text, parameters)).rows
 
   async query(text: string, values: readonly unknown[]): Promise<QueryResult> {
-    const { rows, rowCount } = await this.#query(text, values)
+    // The server takes one statement in a text then, so that none hides behind another.
+    const extended: ExtendedQuery = { text, values: values as unknown[], queryMode: 'extended' }
+    const result = await this.#inTurn(() =>
+      (this.#client.query as unknown as (query: ExtendedQuery) => Promise<PgResult>).call(this.#client, extended),
+    )
+    const { rows, rowCount, command } = Array.isArray(result)
+      ? ((result.find(endsTransaction) ?? result.at(-1)) as PgResult)
+      : result
+    if (endsTransaction({ command })) throw transactionEnded()
     return { rows: rows as QueryResult['rows'], rowCount: rowCount ?? 0 }
   }
 
@@ -164,7 +182,10 @@ class PgConnection implements PostgresConnection {
   }
 
   #query(text: string, parameters?: readonly unknown[]): Promise<PgResult> {
-    const send = (): Promise<PgResult> => this.#client.query(text, parameters as unknown[])
+    return this.#inTurn(() => this.#client.query(text, parameters as unknown[]))
+  }
+
+  #inTurn(send: () => Promise<PgResult>): Promise<PgResult> {
     if (this.#client.pipeline === true) return send()
     const result = this.#last.then(send, send)
     this.#last = result

@@ -9,6 +9,7 @@ import type { Runtime } from '../../runtime.ts'
 import type { Database, DatabaseOpenOptions, MaintenanceOptions, Session, Stores, WriteOptions } from '../database.ts'
 import { postgresCard } from './card.ts'
 import { PostgresChanges } from './changes.ts'
+import { CheckedExecute } from './checked-execute.ts'
 import type { Execute, PostgresClient } from './client.ts'
 import { Conflicts } from './conflicts.ts'
 import { explainError, isConflict, isLockTimeout } from './errors.ts'
@@ -215,6 +216,7 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
       const handOut: HandsOut<Tx> = () => {
         handedOut = true
         statements.seen = false
+        checked?.handedOut()
         return this.#options.handle(open)
       }
       removals = open.removals
@@ -224,11 +226,14 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
       }
       this.#removals = removals
       const inOrder = open.connection !== undefined
-      session = new PostgresSession<Tx>(open.execute, {
+      const checked = inOrder ? undefined : new CheckedExecute(open.execute, open.xid)
+      session = new PostgresSession<Tx>(checked?.execute ?? open.execute, {
         ...stores,
         life: open.life,
+        xid: open.xid,
         open: inOrder ? statements : undefined,
         openTx: handOut,
+        verify: checked === undefined ? undefined : () => checked.verify(),
         inOrder,
         ...how,
       })

@@ -1,4 +1,4 @@
-import { OnefoldError } from '../../errors.ts'
+import { isOnefoldError, OnefoldError } from '../../errors.ts'
 import type { Awaitable } from '../../message.ts'
 import type { Session, Stores } from '../database.ts'
 import { PostgresAttentionStore } from './attention-store.ts'
@@ -40,6 +40,7 @@ export interface StoresOptions {
   readonly relaxedOffsets: boolean
   /** Of the server, when the transaction began. */
   readonly life?: string | undefined
+  readonly xid?: string | undefined
   readonly open?: OpenStatements | undefined
 }
 
@@ -61,7 +62,7 @@ export class PostgresStores implements Stores {
   readonly cron: PostgresCronStore
   readonly erasures: PostgresEraseStore
 
-  constructor(execute: Execute, { schema, known, wallMs, relaxedOffsets, life, open }: StoresOptions, made = new Known()) {
+  constructor(execute: Execute, { schema, known, wallMs, relaxedOffsets, life, xid, open }: StoresOptions, made = new Known()) {
     const context: StoreContext = {
       sql: new Sql(execute, schema),
       known,
@@ -70,6 +71,7 @@ export class PostgresStores implements Stores {
       wallMs,
       relaxedOffsets,
       life,
+      xid,
       open,
     }
     this.context = context
@@ -109,6 +111,8 @@ export type HandsOut<Tx> = () => { readonly tx: Tx; close(): void }
 
 export interface SessionOptions<Tx> extends StoresOptions {
   readonly openTx: HandsOut<Tx>
+  /** Where a handler may have ended the transaction. @throws OnefoldError `TRANSACTION_ENDED` */
+  readonly verify?: (() => Promise<void>) | undefined
   /** Statements are executed in the order of the calls, also those of handlers, without being waited for. */
   readonly inOrder: boolean
   /** False: a failure of `savepoint` throws `RunWithSavepoints`. */
@@ -123,6 +127,7 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
   readonly #where: string
   readonly #savepoints: boolean
   readonly #inOrder: boolean
+  readonly #verify: (() => Promise<void>) | undefined
   readonly openTx: HandsOut<Tx>
   readonly #mostMessages: number
   #ran = 0
@@ -135,6 +140,7 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
     this.#where = options.where
     this.#savepoints = options.savepoints
     this.#inOrder = options.inOrder
+    this.#verify = options.verify
     this.#mostMessages = options.savepoints ? Math.min(mostSavepoints, options.mostMessages) : options.mostMessages
     this.openTx = options.openTx
   }
@@ -180,8 +186,12 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
 
   async #without<R>(work: () => Awaitable<R>): Promise<R> {
     try {
-      return await work()
+      const result = await work()
+      // What the next handler writes would be in no transaction.
+      await this.#verify?.()
+      return result
     } catch (error) {
+      if (isOnefoldError(error, 'TRANSACTION_ENDED')) throw error
       // Whose fault it is shows when fewer share a transaction.
       if (isConflict(error) || isLockTimeout(error)) throw explainError(error, this.#where)
       throw new RunWithSavepoints(error)

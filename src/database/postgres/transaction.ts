@@ -82,6 +82,7 @@ export interface OpenTransaction {
   readonly tx: unknown
   /** Where it runs on a connection of ours. */
   readonly connection: PostgresConnection | undefined
+  readonly xid: string
   /** Of the server, when it began. */
   readonly life: string | undefined
   /** Differs from that of an earlier transaction where something was removed in between that numbers were remembered of. */
@@ -116,11 +117,11 @@ export async function runOwn<R>(
     askFirst(connection.execute)
     const [row] = await beginning
     begun = markOf(row)
-    statements.xid = begun.xid
     const result = await work({
       execute: connection.execute,
       tx: undefined,
       connection,
+      xid: begun.xid,
       life: begun.life,
       removals: textOrUndefined(row?.removals),
     })
@@ -191,6 +192,7 @@ export async function runWith<Tx, R>(
         execute,
         tx,
         connection: undefined,
+        xid: begun.xid,
         life: begun.life,
         removals: textOrUndefined(row?.removals),
       })
