@@ -171,11 +171,12 @@ describeOnEngines('late messages', (engine) => {
         }),
       }
       const { store, app } = await afterForgetting([envelope('a', 'k', 0), envelope('d', 'k2', 5)], { calls })
-      expect(made).toEqual(['a', 'b', 'd'])
+      // The first two have different keys: neither waits for the other.
+      expect(made.toSorted()).toEqual(['a', 'b', 'd'])
       const [item] = await open(app)
       await app.attention.settle(item?.id ?? '', { as: 'did-not-happen' }, { by: 'ann' })
       await until(async () => (await store.effects()).length === 4, 'the message to go on')
-      expect(made).toEqual(['a', 'b', 'd', 'a'])
+      expect(made.slice(3)).toEqual(['a'])
       expect(await open(app)).toEqual([])
     })
 
