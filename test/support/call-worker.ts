@@ -4,16 +4,16 @@
  */
 import { once } from 'node:events'
 import { sqlite } from '../../src/database/sqlite/index.ts'
-import { call, onefold } from '../../src/index.ts'
 import type { CallContext, CallOptions } from '../../src/index.ts'
+import { call, onefold } from '../../src/index.ts'
 import { seededRandom } from '../../src/testing/index.ts'
 import type { Order } from './call-audit.ts'
-import { callGroup, misbehaving, orders } from './call-workload.ts'
 import type { Rule } from './call-workload.ts'
-import { PaymentClient } from './payment-client.ts'
+import { callGroup, misbehaving, orders } from './call-workload.ts'
 import type { Charge } from './payment-client.ts'
-import { haltNow, runtimeThatHalts, say } from './torture-halt.ts'
+import { PaymentClient } from './payment-client.ts'
 import type { Halt } from './torture-halt.ts'
+import { haltNow, runtimeThatHalts, say } from './torture-halt.ts'
 
 export interface CallWorkerConfig {
   readonly file: string

@@ -9,7 +9,7 @@ import { standardSubjects } from './simulator-subjects.ts'
 
 /** How hard to look: every subject in the first pass, then every subject in the second, until something is found. */
 export interface Search {
-  readonly passes: readonly (Pick<ProveOptions, 'deviations' | 'maxSchedules' | 'seed' | 'compare'> & {
+  readonly passes: readonly (Pick<ProveOptions, 'deviations' | 'maxSchedules' | 'seed' | 'compare' | 'replay'> & {
     /** Instead: without faults, in each way the world may be. */
     readonly worlds?: true
   })[]

@@ -8,6 +8,8 @@ export interface SimulatorMutant {
   readonly changes: readonly Change[]
   /** It takes two faults: found within so many of all placements of two. */
   readonly amongPairs?: number
+  /** It takes two faults of which few pairs show it: one of those. All pairs of the subject would take minutes. */
+  readonly shownBy?: string
 }
 
 const one = (by: string, without: string, file: string, from: string, to: string): SimulatorMutant => ({
@@ -300,13 +302,13 @@ const receives = 'consume/receive-strategy.ts'
 
 /** What it takes another side that refuses, a handler that ends its process, a stop, a window that has forgotten, or a person to show. */
 const conditions: readonly SimulatorMutant[] = [
-  one(
-    'call, repeat',
-    'the disbelief of a repeat that is refused',
-    'consume/call-requests.ts',
-    'state: request.repeats ? earlier : outcome',
-    'state: outcome',
-  ),
+  {
+    by: 'call, repeat',
+    without: 'the disbelief of a repeat that is refused',
+    changes: [{ file: 'consume/call-requests.ts', from: 'state: request.repeats ? earlier : outcome', to: 'state: outcome' }],
+    // An owner is frozen before its request; the next one's is refused; both are made.
+    shownBy: '26:5,40:7',
+  },
   one(
     'call, refused',
     'the look at an answer that is not what `result` says',

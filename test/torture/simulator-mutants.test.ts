@@ -29,10 +29,11 @@ test('the unchanged copy passes what is to notice a mutant', async () => {
 
 test.for(simulatorMutants.map((mutant) => [mutant.without, mutant] as const))(
   'without %s: noticed',
-  async ([, { changes, by, amongPairs }]) => {
+  async ([, { changes, by, amongPairs, shownBy }]) => {
     const folder = temporaryFolder()
     copySource(folder, changes)
-    const passes = amongPairs === undefined ? search.passes : [{ deviations: 2, maxSchedules: amongPairs }]
+    const pairs = amongPairs === undefined ? search.passes : [{ deviations: 2, maxSchedules: amongPairs }]
+    const passes = shownBy === undefined ? pairs : [{ replay: shownBy }]
     const verdict = await verdictOn(folder, { ...search, passes, subjects: [by] })
     // Not because it cannot run at all.
     expect(verdict).toMatchObject({ found: { rule: expect.not.stringMatching(/error/) } })

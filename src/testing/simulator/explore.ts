@@ -186,7 +186,7 @@ function firstDifference(one: ScheduleResult, other: ScheduleResult): string | u
 /** A schedule without faults that takes so many steps does not come to an end. */
 const stepsWithoutFaults = 30_000
 /** Nor does another that takes so many, and so many times those of the one without faults. */
-const stepsUnlessEndless = 10_000
+const stepsUnlessEndless = 15_000
 const stepsBesideFaults = 20
 
 /** Knows how a run without faults ends, and runs others against that. */

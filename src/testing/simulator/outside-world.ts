@@ -222,13 +222,14 @@ export class OutsideWorld {
       this.#world.crash(owner, `after ${told} was ${was}, before it was told`)
       return
     }
-    if (fault === stopsWaiting) {
+    if (fault === stopsWaiting && owner.stop !== undefined) {
       this.#world.tell(owner, `asks for ${told}; it is ${was}, and it is told to stop before it hears of that`)
       record('unknown')
-      owner.stop?.('at once')
+      owner.stop('at once')
       return
     }
-    if (fault === 'done, answer lost') {
+    // Who has been told to stop since it asked is not told again.
+    if (fault === stopsWaiting || fault === 'done, answer lost') {
       this.#world.tell(owner, `asks for ${told}; it is ${was}, and the answer is lost`)
       unanswered()
       return
