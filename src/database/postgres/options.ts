@@ -33,17 +33,22 @@ export interface CheckedOptions<Tx> {
 /** @throws OnefoldError `OPTION_INVALID` naming the option. */
 export function checkedOptions<Tx>(target: unknown, options: PostgresOptions<Tx>): CheckedOptions<Tx> {
   const { transactions, schema = 'onefold', migrations = 'check', durability = 'on', listen = true } = options
+  const { preparedStatements = true } = options
   if (!/^[a-z_][a-z0-9_]{0,39}$/.test(schema) || schema.startsWith('pg_'))
     throw optionInvalid('schema', schema, '1 to 40 lower-case letters, digits or underscores, not starting with a digit or pg_')
   if (migrations !== 'check' && migrations !== 'apply') throw optionInvalid('migrations', migrations, "'check' or 'apply'")
   if (durability !== 'on' && durability !== 'off') throw optionInvalid('durability', durability, "'on' or 'off'")
   if (typeof listen !== 'boolean') throw optionInvalid('listen', listen, 'true or false')
+  if (typeof preparedStatements !== 'boolean') throw optionInvalid('preparedStatements', preparedStatements, 'true or false')
   if (transactions !== undefined && typeof transactions.run !== 'function')
     throw optionInvalid('transactions', transactions, 'made by fromDrizzle(db), fromKysely(db), … of onefold/postgres')
   const plain = plainOf(target)
   return {
     declared: { target, options },
-    client: (runtime) => (isPgPool(target) ? new PgPoolClient(target, runtime) : new PostgresJsClient(target as never)),
+    client: (runtime) =>
+      isPgPool(target)
+        ? new PgPoolClient(target, runtime, { prepare: preparedStatements })
+        : new PostgresJsClient(target as never),
     library: plain.library,
     transactions: transactions ?? (plain.transactions as Transactions<Tx> | undefined),
     joinable: [...(transactions === undefined ? [] : [transactions as Joinable]), plain.joinable],

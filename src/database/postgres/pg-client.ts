@@ -1,6 +1,8 @@
 import type { Runtime } from '../../runtime.ts'
 import type { Execute, Listening, PostgresClient, PostgresConnection, QueryResult, SqlRow } from './client.ts'
 import { transactionEnded } from './errors.ts'
+import type { PreparedStatements } from './prepared-statements.ts'
+import { isStale, preparedStatementsOf, staleStatement } from './prepared-statements.ts'
 
 interface PgResult {
   readonly command: string
@@ -13,15 +15,23 @@ export interface PgClient {
   query(text: string, values?: unknown[]): Promise<PgResult>
 }
 
-/** Of pg 8.12 and later: `extended` even without parameters. */
-interface ExtendedQuery {
+interface Query {
   readonly text: string
-  readonly values: unknown[]
-  readonly queryMode: 'extended'
+  readonly values?: unknown[] | undefined
+  /** Under which it is prepared. */
+  readonly name?: string | undefined
+  /** Of pg 8.12 and later: `extended` even without parameters. */
+  readonly queryMode?: 'extended'
+}
+
+interface Querying {
+  query(query: Query): Promise<PgResult>
 }
 
 interface PooledClient extends PgClient {
   readonly pipeline?: boolean
+  /** Of the server, as it was told when the connection was made. */
+  readonly processID?: unknown
   on(event: 'error', listener: () => void): unknown
   off(event: 'error', listener: () => void): unknown
   release(destroy?: boolean): void
@@ -67,10 +77,13 @@ export class PgPoolClient implements PostgresClient {
   readonly library = 'pg'
   readonly #pool: PgPool
   readonly #runtime: Runtime
+  /** Undefined: none are to be. */
+  readonly #prepared: PreparedStatements | undefined
 
-  constructor(pool: PgPool, runtime: Runtime) {
+  constructor(pool: PgPool, runtime: Runtime, { prepare }: { readonly prepare: boolean }) {
     this.#pool = pool
     this.#runtime = runtime
+    this.#prepared = prepare ? preparedStatementsOf(pool) : undefined
     // Without a listener the loss of an idle connection would end the process; whoever uses one next hears of it.
     pool.on('error', () => undefined)
   }
@@ -88,10 +101,24 @@ export class PgPoolClient implements PostgresClient {
     return `${host ?? 'localhost'}:${port ?? 5432}/${database ?? ''}`
   }
 
-  readonly execute: Execute = async (text, parameters) => (await this.#pool.query(text, parameters as unknown[])).rows
+  readonly execute: Execute = async (text, parameters) => {
+    const values = parameters as unknown[]
+    const name = values === undefined ? undefined : this.#prepared?.nameOf(text)
+    if (name === undefined) return (await this.#pool.query(text, values)).rows
+    try {
+      return (await (this.#pool as unknown as Querying).query({ name, text, values })).rows
+    } catch (error) {
+      if (!isStale(error)) throw error
+      // Nothing of it was executed.
+      this.#prepared?.renew()
+      return (await this.#pool.query(text, values)).rows
+    }
+  }
 
   async connect(): Promise<PostgresConnection> {
-    return new PgConnection((await this.#pool.connect()) as PooledClient)
+    const client = (await this.#pool.connect()) as PooledClient
+    if (this.#prepared !== undefined) await lookWhereItLeads(client, this.#prepared)
+    return new PgConnection(client, this.where, this.#prepared)
   }
 
   listen(channel: string, on: { notified(payload: string): void; connected(): void }): Listening {
@@ -136,17 +163,32 @@ function newClient(pool: PgPool): ListeningClient {
   return new Client(pool.options)
 }
 
+async function lookWhereItLeads(client: PooledClient, prepared: PreparedStatements): Promise<void> {
+  if (prepared.leadsToServer !== undefined) return
+  const { processID } = client
+  try {
+    prepared.leadsToServer =
+      typeof processID === 'number' && Number((await client.query('select pg_backend_pid() as pid')).rows[0]?.pid) === processID
+  } catch {
+    // Whoever uses this connection hears of it; the next one is looked at.
+  }
+}
+
 const heard = (): void => undefined
 
 const endsTransaction = ({ command }: Pick<PgResult, 'command'>): boolean => command === 'COMMIT' || command === 'ROLLBACK'
 
 class PgConnection implements PostgresConnection {
   readonly #client: PooledClient
+  readonly #where: string
+  readonly #prepared: PreparedStatements | undefined
   /** One statement at a time where the client does not pipeline. */
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(client: PooledClient) {
+  constructor(client: PooledClient, where: string, prepared: PreparedStatements | undefined) {
     this.#client = client
+    this.#where = where
+    this.#prepared = prepared
     // While it is out of the pool nobody else listens; the statement that is under way fails, and that is enough.
     client.on('error', heard)
   }
@@ -155,10 +197,7 @@ class PgConnection implements PostgresConnection {
 
   async query(text: string, values: readonly unknown[]): Promise<QueryResult> {
     // The server takes one statement in a text then, so that none hides behind another.
-    const extended: ExtendedQuery = { text, values: values as unknown[], queryMode: 'extended' }
-    const result = await this.#inTurn(() =>
-      (this.#client.query as unknown as (query: ExtendedQuery) => Promise<PgResult>).call(this.#client, extended),
-    )
+    const result = await this.#send({ text, values: values as unknown[], queryMode: 'extended' })
     const { rows, rowCount, command } = Array.isArray(result)
       ? ((result.find(endsTransaction) ?? result.at(-1)) as PgResult)
       : result
@@ -167,8 +206,13 @@ class PgConnection implements PostgresConnection {
   }
 
   async begin(settings: readonly string[], query: string): Promise<readonly SqlRow[]> {
-    const local = settings.map((setting) => `set local ${setting};`).join('')
-    const results = (await this.#query(`begin isolation level read committed;${local}${query}`)) as unknown as PgResult[]
+    const begin = `begin isolation level read committed;${settings.map((setting) => `set local ${setting};`).join('')}`
+    if (this.#client.pipeline === true) {
+      // One way to the server as well, and the second is planned once.
+      const [, { rows }] = await Promise.all([this.#query(begin), this.#send({ text: query, values: [], queryMode: 'extended' })])
+      return rows
+    }
+    const results = (await this.#query(`${begin}${query}`)) as unknown as PgResult[]
     return results.at(-1)?.rows ?? []
   }
 
@@ -182,7 +226,21 @@ class PgConnection implements PostgresConnection {
   }
 
   #query(text: string, parameters?: readonly unknown[]): Promise<PgResult> {
-    return this.#inTurn(() => this.#client.query(text, parameters as unknown[]))
+    if (parameters === undefined || parameters.length === 0) return this.#inTurn(() => this.#client.query(text))
+    return this.#send({ text, values: parameters as unknown[] })
+  }
+
+  /** In the extended protocol, and prepared where that pays. */
+  async #send(query: Query): Promise<PgResult> {
+    const name = this.#prepared?.nameOf(query.text)
+    const sent = name === undefined ? query : { ...query, name }
+    try {
+      return await this.#inTurn(() => (this.#client as unknown as Querying).query(sent))
+    } catch (error) {
+      if (name === undefined || !isStale(error)) throw error
+      this.#prepared?.renew()
+      throw staleStatement(error, this.#where)
+    }
   }
 
   #inTurn(send: () => Promise<PgResult>): Promise<PgResult> {

@@ -19,6 +19,7 @@ import { Known } from './known.ts'
 import { openServer } from './open-server.ts'
 import { OpenStatements } from './open-statements.ts'
 import type { CheckedOptions } from './options.ts'
+import { goesThroughAgain } from './prepared-statements.ts'
 import type { HandsOut, StoresOptions } from './session.ts'
 import { PostgresSession, PostgresStores, RunWithSavepoints } from './session.ts'
 import { Slots } from './slots.ts'
@@ -158,8 +159,8 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
           ran: 0,
         })
       } catch (error) {
-        if (!isConflict(error) || options.alone === true || ++conflicts >= mostConflicts)
-          throw explainError(error, opened.running.where)
+        const again = isConflict(error) || goesThroughAgain(error)
+        if (!again || options.alone === true || ++conflicts >= mostConflicts) throw explainError(error, opened.running.where)
         await this.#pause(opened.runtime, conflicts)
       }
     }
@@ -185,7 +186,8 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
           continue
         }
         if (isConflict(error) || (lockTimeoutMs !== undefined && isLockTimeout(error))) how = 'conflict'
-        if (how === 'failed' || ++conflicts >= mostConflicts) throw explainError(error, opened.running.where)
+        if ((how === 'failed' && !goesThroughAgain(error)) || ++conflicts >= mostConflicts)
+          throw explainError(error, opened.running.where)
       } finally {
         this.#conflicts.end({ lockTimeoutMs, ...plan }, how, body.ran)
       }

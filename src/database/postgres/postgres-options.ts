@@ -26,6 +26,12 @@ export interface PostgresOptions<Tx = unknown> {
   readonly idleInTransactionMs?: number
   /** False: behind a pooler in transaction mode, which has no LISTEN: others' messages are found by looking. Default true. */
   readonly listen?: boolean
+  /**
+   * With a pool of `pg`: statements that are executed often are prepared, once per connection, yours in `tx.query` too. Default true, and
+   * without effect behind a pooler, which is noticed. False: for statements that a generic plan does not suit
+   * (https://www.postgresql.org/docs/current/sql-prepare.html).
+   */
+  readonly preparedStatements?: boolean
   /** How often it is looked for what no notification told of: 20 to 60,000 ms, default 250. */
   readonly pollMs?: number
 }

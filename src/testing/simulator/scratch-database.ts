@@ -101,7 +101,7 @@ export class ScratchDatabase {
     const client = await this.connect()
     const pool = { options: { connectionString: this.url }, totalCount: 1, on: () => undefined, query: client.query.bind(client) }
     const connect = async (): Promise<unknown> => Object.assign(client, { off: () => undefined, release: () => undefined })
-    const connection = await new PgPoolClient({ ...pool, connect } as unknown as PgPool, runtime).connect()
+    const connection = await new PgPoolClient({ ...pool, connect } as unknown as PgPool, runtime, { prepare: false }).connect()
     await migrate(connection, schema, runtime, shown(this.#url))
     await this.end(client)
   }
