@@ -58,10 +58,12 @@ export class SimulatedPostgres implements Database<unknown> {
     const pool = new SimulatedPool({ world, postgres, self, notices, committing, whose: 'onefold' })
     this.userPool = new SimulatedPool({ world, postgres, self, notices, committing, whose: 'user' })
     const { options: declared } = postgres.declared
-    this.card = new PostgresDatabase(checkedOptions(pool, declared)).card
+    // Here one connection stands for another: what a server knows of one, the next may not.
+    const ofProcess = { ...declared, preparedStatements: false }
+    this.card = new PostgresDatabase(checkedOptions(pool, ofProcess)).card
     this.#inner = new PostgresDatabase(
       checkedOptions(pool, {
-        ...declared,
+        ...ofProcess,
         migrations: 'check',
         durability: 'off',
         listen: true,
