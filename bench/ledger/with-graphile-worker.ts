@@ -59,11 +59,13 @@ export function subject(
               const fresh = messages.filter(({ id }) => ids.delete(id))
               if (style === 'set-based') await client.query(moveAll, [movesOf(fresh)])
               else for (const message of fresh) for (const leg of legsOf(message)) await client.query(moveOne, leg)
-              const sent = style === 'set-based' ? [fresh] : fresh
-              for (const one of fresh.length === 0 ? [] : sent)
-                await client.query("select graphile_worker.add_job('booked', $1::text::json)", [
-                  JSON.stringify([one].flat().map(({ id }) => ({ payment: id }))),
-                ])
+              // One for each: whoever hears of a payment hears of that one.
+              if (fresh.length > 0)
+                await client.query(
+                  `select graphile_worker.add_jobs(array(
+                     select json_populate_record(null::graphile_worker.job_spec, spec) from json_array_elements($1::text::json) spec))`,
+                  [JSON.stringify(fresh.map(({ id }) => ({ identifier: 'booked', payload: { payment: id } })))],
+                )
               await beforeCommit?.()
               await client.query('commit')
             }),

@@ -157,6 +157,11 @@ export interface Database<Tx, Joined = unknown> {
    * `work` was committed, except `COMMIT_UNKNOWN`: repeat with the same identities.
    */
   write<R>(work: (session: Session<Tx>) => Awaitable<R>, options: WriteOptions): Promise<R>
+  /**
+   * `log.append` in a transaction of its own, by a shorter way, where the database has one. Undefined: it has none for these messages, and
+   * nothing was written. Errors as `write` has them.
+   */
+  appendAtOnce?(topic: AnyTopic, envelopes: readonly Envelope[]): Promise<readonly AppendStatus[] | undefined>
   /** Reads what is committed; never waits for writers. */
   read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R>
   /** Runs `work` in the caller's own open transaction. @throws OnefoldError `TX_FOREIGN` when it is not one on this database. */

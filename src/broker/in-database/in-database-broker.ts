@@ -1,4 +1,4 @@
-import type { Database, TopicRecord } from '../../database/database.ts'
+import type { AppendStatus, Database, TopicRecord } from '../../database/database.ts'
 import { isOnefoldError, OnefoldError } from '../../errors.ts'
 import type { BrokerCard } from '../../guarantee/card.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
@@ -78,7 +78,7 @@ export class InDatabaseBroker implements Broker {
 
   async publish(topic: AnyTopic, envelopes: readonly Envelope[]): Promise<readonly (Receipt | OnefoldError)[]> {
     try {
-      return await this.#append(topic, envelopes)
+      return (await this.#appendAtOnce(topic, envelopes)) ?? (await this.#append(topic, envelopes))
     } catch (error) {
       if (!isOnefoldError(error, 'COMMIT_UNKNOWN')) throw error
       // It may have committed. The same identities again: either they are duplicates now, or they go in.
@@ -88,6 +88,17 @@ export class InDatabaseBroker implements Broker {
         throw error
       }
     }
+  }
+
+  async #appendAtOnce(topic: AnyTopic, envelopes: readonly Envelope[]): Promise<readonly (Receipt | OnefoldError)[] | undefined> {
+    const { database } = this
+    if (database.appendAtOnce === undefined) return undefined
+    const { reached } = this.#ready()
+    if (reached !== undefined) await reached('publish:begun')
+    const statuses = await database.appendAtOnce(topic, envelopes)
+    if (statuses === undefined) return undefined
+    if (reached !== undefined) await reached('publish:committed')
+    return receipts(topic, envelopes, statuses)
   }
 
   async #append(topic: AnyTopic, envelopes: readonly Envelope[]): Promise<readonly (Receipt | OnefoldError)[]> {
@@ -107,11 +118,7 @@ export class InDatabaseBroker implements Broker {
       { what: `publish to ${topic.name}` },
     )
     if (reached !== undefined) await reached('publish:committed')
-    return envelopes.map(({ id, source }, index) => {
-      const status = statuses[index]
-      if (status instanceof OnefoldError) return status
-      return status === 'id-reused' ? idReused(topic, id, source) : { status: status ?? 'accepted', id, source }
-    })
+    return receipts(topic, envelopes, statuses)
   }
 
   /** Yields this process's share of the partitions, and more when others end. */
@@ -173,6 +180,18 @@ export class InDatabaseBroker implements Broker {
     if (this.#runtime === undefined) throw new OnefoldError('APP_STOPPED', 'the broker is not open.')
     return this.#runtime
   }
+}
+
+function receipts(
+  topic: AnyTopic,
+  envelopes: readonly Envelope[],
+  statuses: readonly AppendStatus[],
+): readonly (Receipt | OnefoldError)[] {
+  return envelopes.map(({ id, source }, index) => {
+    const status = statuses[index]
+    if (status instanceof OnefoldError) return status
+    return status === 'id-reused' ? idReused(topic, id, source) : { status: status ?? 'accepted', id, source }
+  })
 }
 
 /** In a database that was moved away nothing is left to be given back. */

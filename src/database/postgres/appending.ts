@@ -1,26 +1,39 @@
+import { OnefoldError } from '../../errors.ts'
 import type { Envelope } from '../../message.ts'
 import { partitionOfEnvelope } from '../../partition-of.ts'
-import type { EnvelopeJson } from './envelope-row.ts'
-import { envelopeJson } from './envelope-row.ts'
+import type { AppendStatus } from '../database.ts'
+import type { EnvelopeHead } from './envelope-row.ts'
+import { envelopeHead } from './envelope-row.ts'
 import type { PostgresTopicRecord, StoreContext } from './known.ts'
 import type { Sql } from './sql.ts'
 import { numberOf, textOf } from './sql.ts'
 import type { IdentityInput, IdentityStatus, Recorded } from './windows.ts'
 import { forgottenMeanwhile } from './windows.ts'
 
-/** As the function `append` of schema.ts reads it. */
-export interface AppendRow extends EnvelopeJson {
-  /** Hexadecimal; undefined: recorded already. */
-  readonly identity?: string
-  /** Undefined: for later. */
-  readonly partition?: number | undefined
+/** A message as the function `append` of schema.ts reads it. */
+export interface AppendRow {
+  readonly head: EnvelopeHead & {
+    /** Hexadecimal; undefined: recorded already. */
+    readonly identity?: string | undefined
+    /** Undefined: for later. */
+    readonly partition?: number | undefined
+  }
+  readonly data: string
 }
 
-/** Into the log, its identity recorded already. */
-export function appendRow({ touched }: StoreContext, record: PostgresTopicRecord, envelope: Envelope): AppendRow {
-  const partition = partitionOfEnvelope(envelope, record.partitions)
-  touched.add(`${record.name}/${partition}`)
-  return { partition: record.numbers[partition], ...envelopeJson(record.name, envelope) }
+/** Into the log; its identity is recorded with it, unless it has been already. */
+export function appendRow(
+  { touched }: StoreContext,
+  record: PostgresTopicRecord,
+  envelope: Envelope,
+  identity?: string | undefined,
+): AppendRow {
+  const number = partitionOfEnvelope(envelope, record.partitions)
+  touched.add(`${record.name}/${number}`)
+  return {
+    head: { identity, partition: record.numbers[number], ...envelopeHead(record.name, envelope) },
+    data: envelope.json,
+  }
 }
 
 export interface Appended {
@@ -36,15 +49,33 @@ export async function appendRows(
   rows: readonly AppendRow[],
 ): Promise<Appended> {
   const row = await sql.row(
-    'select recorded, fresh, written from {s}.append($1::int, $2::int, $3::int, $4::json)',
+    `select coalesce(fresh, 'all') as fresh, written from {s}.append($1::int, $2::int, $3::int, $4::json, $5::text)`,
     record.topic,
     record.partitions,
     dedup ?? null,
-    JSON.stringify(rows),
+    ...textsOf(rows),
   )
-  // Null: all were.
-  const fresh = row?.fresh === null ? undefined : new Set(textOf(row?.fresh ?? '').split(','))
-  return { isFresh: (place) => fresh === undefined || fresh.has(String(place + 1)), written: numberOf(row?.written ?? 0) }
+  return { isFresh: freshOf(row?.fresh), written: numberOf(row?.written ?? 0) }
+}
+
+/** The two texts that hand messages to `append`: all but data as JSON, and data, a line each. */
+export function textsOf(rows: readonly AppendRow[]): [string, string] {
+  const bodies = rows.map(({ data }) => data).join('\n')
+  // A line too many would give everybody after it another's data.
+  if (bodies.includes('\n') && bodies.split('\n').length !== rows.length) throw new Error('canonical JSON has no line breaks')
+  return [JSON.stringify(rows.map(({ head }) => head)), bodies]
+}
+
+export function freshOf(fresh: unknown): (place: number) => boolean {
+  if (fresh === 'all') return () => true
+  const places = new Set(textOf(fresh).split(','))
+  return (place) => places.has(String(place + 1))
+}
+
+export function appendStatus({ idReuse }: PostgresTopicRecord, status: IdentityStatus): AppendStatus {
+  if (status instanceof OnefoldError) return status
+  if (status === 'new' || status === 'too-old') return 'accepted'
+  return status === 'reused' && idReuse === 'error' ? 'id-reused' : 'duplicate'
 }
 
 /**
@@ -86,16 +117,19 @@ export class Appending {
       const later = this.#isLater(envelope)
       // Numbered messages go in with the rest, in order; repeats within the call are none of it.
       if (identity === undefined && (later || envelope.sequence === undefined || statuses[index] !== 'new')) continue
-      const row = later ? envelopeJson(this.#record.name, envelope) : appendRow(this.#context, this.#record, envelope)
       indexes.push(index)
-      rows.push(identity === undefined ? row : { identity, ...row })
+      rows.push(
+        later
+          ? { head: { identity, ...envelopeHead(this.#record.name, envelope) }, data: envelope.json }
+          : appendRow(this.#context, this.#record, envelope, identity),
+      )
     }
     const { isFresh, written } = await appendRows(this.#context.sql, this.#record, dedup, rows)
     const fresh = new Map<number, 'new'>()
     for (const [place, index] of indexes.entries()) {
       const isNew = identities.has(index) ? isFresh(place) : true
       if (identities.has(index) && isNew) fresh.set(index, 'new')
-      if (written > 0 && isNew && rows[place]?.partition !== undefined) this.written.add(index)
+      if (written > 0 && isNew && rows[place]?.head.partition !== undefined) this.written.add(index)
     }
     // Nothing written although something is to be: whether it may be is looked into, for each.
     return { fresh, forgot: fresh.size > 0 && written === 0 }

@@ -1,7 +1,7 @@
 import { OnefoldError } from '../../errors.ts'
 import type { Delivery, Envelope } from '../../message.ts'
 import type { AppendStatus, LogStore, TopicRecord } from '../database.ts'
-import { Appending, appendRow, appendRows } from './appending.ts'
+import { Appending, appendRow, appendRows, appendStatus } from './appending.ts'
 import { envelopeColumns, envelopeJson, envelopeOf, envelopeRecord } from './envelope-row.ts'
 import type { PostgresTopicRecord, StoreContext } from './known.ts'
 import { parkedStatuses } from './parked-identity.ts'
@@ -32,22 +32,16 @@ export class PostgresLogStore implements LogStore {
     const appending = new Appending(this.#context, record, envelopes, isLater)
     const { statuses: known, forgot } = await this.#windows.claim(record.name, '', envelopes, appending.record)
     const claimed = forgot ? await this.#unlessPending(record, envelopes, known) : known
-    const statuses: AppendStatus[] = []
+    const statuses = claimed.map((status) => appendStatus(record, status))
     const now: Envelope[] = []
     const later: Envelope[] = []
     let duplicates = 0
     for (let index = 0; index < envelopes.length; index++) {
       const envelope = envelopes[index] as Envelope
-      const status = claimed[index] as IdentityStatus
-      if (status instanceof OnefoldError) statuses.push(status)
-      else if (status === 'new' || status === 'too-old') {
+      if (statuses[index] === 'accepted') {
         if (isLater(envelope)) later.push(envelope)
         else if (!appending.written.has(index)) now.push(envelope)
-        statuses.push('accepted')
-      } else {
-        duplicates++
-        statuses.push(status === 'reused' && record.idReuse === 'error' ? 'id-reused' : 'duplicate')
-      }
+      } else if (!(statuses[index] instanceof OnefoldError)) duplicates++
     }
     record = await this.write(record, now)
     if (later.length > 0) await this.#schedule(record, later)

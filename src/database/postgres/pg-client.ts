@@ -197,7 +197,7 @@ class PgConnection implements PostgresConnection {
 
   async query(text: string, values: readonly unknown[]): Promise<QueryResult> {
     // The server takes one statement in a text then, so that none hides behind another.
-    const result = await this.#send({ text, values: values as unknown[], queryMode: 'extended' })
+    const result = await this.#extended(text, values)
     const { rows, rowCount, command } = Array.isArray(result)
       ? ((result.find(endsTransaction) ?? result.at(-1)) as PgResult)
       : result
@@ -209,7 +209,7 @@ class PgConnection implements PostgresConnection {
     const begin = `begin isolation level read committed;${settings.map((setting) => `set local ${setting};`).join('')}`
     if (this.#client.pipeline === true) {
       // One way to the server as well, and the second is planned once.
-      const [, { rows }] = await Promise.all([this.#query(begin), this.#send({ text: query, values: [], queryMode: 'extended' })])
+      const [, { rows }] = await Promise.all([this.#query(begin), this.#extended(query, [])])
       return rows
     }
     const results = (await this.#query(`${begin}${query}`)) as unknown as PgResult[]
@@ -225,19 +225,26 @@ class PgConnection implements PostgresConnection {
     this.#client.release(broken)
   }
 
-  #query(text: string, parameters?: readonly unknown[]): Promise<PgResult> {
-    if (parameters === undefined || parameters.length === 0) return this.#inTurn(() => this.#client.query(text))
-    return this.#send({ text, values: parameters as unknown[] })
+  #extended(text: string, values: readonly unknown[]): Promise<PgResult> {
+    const query: Query = { text, values: values as unknown[], queryMode: 'extended' }
+    const name = this.#prepared?.nameOf(text)
+    return name === undefined
+      ? this.#inTurn(() => (this.#client as unknown as Querying).query(query))
+      : this.#named({ name, ...query })
   }
 
-  /** In the extended protocol, and prepared where that pays. */
-  async #send(query: Query): Promise<PgResult> {
-    const name = this.#prepared?.nameOf(query.text)
-    const sent = name === undefined ? query : { ...query, name }
+  #query(text: string, parameters?: readonly unknown[]): Promise<PgResult> {
+    const prepares = parameters !== undefined && parameters.length > 0
+    const name = prepares ? this.#prepared?.nameOf(text) : undefined
+    const values = parameters as unknown[]
+    return name === undefined ? this.#inTurn(() => this.#client.query(text, values)) : this.#named({ name, text, values })
+  }
+
+  async #named(query: Query): Promise<PgResult> {
     try {
-      return await this.#inTurn(() => (this.#client as unknown as Querying).query(sent))
+      return await this.#inTurn(() => (this.#client as unknown as Querying).query(query))
     } catch (error) {
-      if (name === undefined || !isStale(error)) throw error
+      if (!isStale(error)) throw error
       this.#prepared?.renew()
       throw staleStatement(error, this.#where)
     }

@@ -3,10 +3,19 @@ import { OnefoldError } from '../../errors.ts'
 import type { DatabaseCard } from '../../guarantee/card.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
 import type { DatabaseStatus } from '../../inspect/status.ts'
-import type { Awaitable } from '../../message.ts'
+import type { Awaitable, Envelope } from '../../message.ts'
 import { isThenable } from '../../message.ts'
 import type { Runtime } from '../../runtime.ts'
-import type { Database, DatabaseOpenOptions, MaintenanceOptions, Session, Stores, WriteOptions } from '../database.ts'
+import type { AnyTopic } from '../../topic.ts'
+import type {
+  AppendStatus,
+  Database,
+  DatabaseOpenOptions,
+  MaintenanceOptions,
+  Session,
+  Stores,
+  WriteOptions,
+} from '../database.ts'
 import { postgresCard } from './card.ts'
 import { PostgresChanges } from './changes.ts'
 import { CheckedExecute } from './checked-execute.ts'
@@ -20,12 +29,14 @@ import { openServer } from './open-server.ts'
 import { OpenStatements } from './open-statements.ts'
 import type { CheckedOptions } from './options.ts'
 import { goesThroughAgain } from './prepared-statements.ts'
+import { isPlain, publishAtOnce } from './publishing.ts'
 import type { HandsOut, StoresOptions } from './session.ts'
 import { PostgresSession, PostgresStores, RunWithSavepoints } from './session.ts'
 import { Slots } from './slots.ts'
+import { Sql } from './sql.ts'
 import { readStatus } from './status.ts'
 import type { OpenTransaction, RunOptions } from './transaction.ts'
-import { Committed, runOwn, runWith } from './transaction.ts'
+import { Committed, runAtOnce, runOwn, runWith } from './transaction.ts'
 
 /** How often work is run again after it met another transaction, before the caller hears of it. */
 const mostConflicts = 10
@@ -273,6 +284,30 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
       changes.committed(session.context.touched)
     }
     return (result as { readonly value: R }).value
+  }
+
+  /** Whether `appendAtOnce` has a way for these. */
+  appendsAtOnce(topic: AnyTopic, envelopes: readonly Envelope[]): boolean {
+    const { reader } = this.#ready()
+    return reader.context.known.declared.has(topic) && isPlain(reader.context, topic.name, envelopes)
+  }
+
+  async appendAtOnce(topic: AnyTopic, envelopes: readonly Envelope[]): Promise<readonly AppendStatus[] | undefined> {
+    const { reader, running, slots, changes } = this.#ready()
+    const record = reader.context.known.declared.get(topic)
+    if (record === undefined || !this.appendsAtOnce(topic, envelopes)) return undefined
+    const removals = this.#removals
+    await slots.take()
+    try {
+      return await runAtOnce(running, async (execute) => {
+        const context = { ...reader.context, sql: new Sql(execute, running.schema), touched: new Set<string>() }
+        const statuses = await publishAtOnce(context, record, envelopes, removals)
+        if (statuses !== undefined) changes.committed(context.touched)
+        return statuses
+      })
+    } finally {
+      slots.release()
+    }
   }
 
   async read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R> {

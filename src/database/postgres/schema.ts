@@ -254,30 +254,72 @@ export const migrations: readonly string[] = [
   end
   $$;
 
+  -- Messages as rows: data by itself, a line each (canonical JSON has no line breaks), for what stands in JSON is taken out of it again
+  -- character by character.
+  create function {s}.rows_of(messages json, bodies text) returns table (identity bytea, partition integer, source text, id text,
+      sequence bigint, key text, type text, time_ms bigint, headers text, data text, n bigint) language sql immutable as $$
+    select decode(r.identity, 'hex'), r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data, r.n
+    from rows from (json_to_recordset(messages) as (identity text, partition integer, source text, id text, sequence bigint, key text,
+      type text, time_ms bigint, headers text), unnest(string_to_array(bodies, E'\\n')))
+      with ordinality as r (identity, partition, source, id, sequence, key, type, time_ms, headers, data, n)
+  $$;
+
   -- Records the identities of messages, and puts those into the log that were new: in one statement, and one text for both. A message
-  -- without identity (hexadecimal) has been looked up already; one without partition is for later. Nothing is put into the log where the
+  -- without identity has been looked up already; one without partition is for later. Nothing is put into the log where the
   -- topic has another number of partitions than the caller knows of, or where may_append says no.
   -- recorded: how many identities were new; fresh: which messages (from 1), null when all; written: how many are in the log.
-  create function {s}.append(wanted integer, known integer, wanted_dedup integer, messages json,
-      out recorded bigint, out fresh text, out written bigint) language plpgsql set plan_cache_mode = force_generic_plan as $$
+  --
+  -- What is known already is looked up first, as a hint: whether an identity is new is decided by its index, here by a violation. Then
+  -- somebody else was just writing one of them, and each row is asked for its place (on conflict), which costs a third more.
+  create function {s}.append(wanted integer, known integer, wanted_dedup integer, messages json, bodies text,
+      out recorded bigint, out fresh text, out written bigint) language plpgsql
+    set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
   #variable_conflict use_column
   begin
     -- Who changes the number of partitions locks the log: what follows sees the number of before, and is waited for, or that of after.
     lock table {s}.log in row exclusive mode;
-    with r as materialized (
-        select r.*, decode(r.identity, 'hex') as bytes
-        from rows from (json_to_recordset(messages) as (identity text, partition integer, source text, id text, sequence bigint, key text,
-          type text, time_ms bigint, headers text, data text))
-          with ordinality as r (identity, partition, source, id, sequence, key, type, time_ms, headers, data, n)),
-      -- In the order of the index, so that two batches wait for each other and never in a circle.
+    begin
+      with r as materialized (
+          select r.*, (select true from {s}.identity i where i.dedup = wanted_dedup and i.source = r.source collate "C"
+            and i.key = r.identity limit 1) is not null as seen from {s}.rows_of(messages, bodies) r),
+        -- In the order of the index, so that two batches wait for each other and never in a circle.
+        taken as (
+          insert into {s}.identity (dedup, source, key, body, generation, time_ms)
+          select w.dedup, r.source, r.identity, substring(sha256(convert_to(r.data, 'UTF8')) for 16), w.current, r.time_ms
+          from {s}.dedup_window w, r where w.dedup = wanted_dedup and r.identity is not null and not r.seen
+          order by r.source collate "C", r.identity returning 1),
+        counted as materialized (select count(*) as n from taken),
+        -- Asked once all are in: this statement may have waited for its place meanwhile.
+        asked as materialized (
+          select wanted_dedup is null or {s}.may_append(wanted, wanted_dedup, c.n) as may from counted c),
+        put as (
+          insert into {s}.log (partition, source, id, sequence, key, type, time_ms, headers, data)
+          select r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data from asked a, {s}.topic t, r
+          where a.may and t.topic = wanted and t.partitions = known and r.partition is not null and not r.seen
+          order by r.n returning 1)
+      select c.n, (select coalesce(string_agg(r.n::text, ',') filter (where r.identity is not null and not r.seen), '')
+          from r having bool_or(r.seen)), (select count(*) from put)
+        into recorded, fresh, written from counted c;
+    exception when unique_violation then
+      select a.recorded, a.fresh, a.written into recorded, fresh, written
+        from {s}.append_contended(wanted, known, wanted_dedup, messages, bodies) a;
+    end;
+  end
+  $$;
+
+  -- The same where others are writing some of these identities at this moment: waits for them, row by row.
+  create function {s}.append_contended(wanted integer, known integer, wanted_dedup integer, messages json, bodies text,
+      out recorded bigint, out fresh text, out written bigint) language plpgsql set plan_cache_mode = force_generic_plan as $$
+  #variable_conflict use_column
+  begin
+    with r as materialized (select r.* from {s}.rows_of(messages, bodies) r),
       taken as (
         insert into {s}.identity as i (dedup, source, key, body, generation, time_ms)
-        select w.dedup, r.source, r.bytes, substring(sha256(convert_to(r.data, 'UTF8')) for 16), w.current, r.time_ms
+        select w.dedup, r.source, r.identity, substring(sha256(convert_to(r.data, 'UTF8')) for 16), w.current, r.time_ms
         from {s}.dedup_window w, r where w.dedup = wanted_dedup and r.identity is not null
-        order by r.source collate "C", r.bytes on conflict do nothing returning i.source, i.key),
+        order by r.source collate "C", r.identity on conflict do nothing returning i.source, i.key),
       counted as materialized (
         select c.n, c.n = (select count(*) from r where r.identity is not null) as all_new from (select count(*) as n from taken) c),
-      -- Asked once all are in: this statement may have waited for its place meanwhile.
       asked as materialized (
         select wanted_dedup is null or {s}.may_append(wanted, wanted_dedup, c.n) as may from counted c),
       put as (
@@ -285,13 +327,33 @@ export const migrations: readonly string[] = [
         select r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data from asked a, {s}.topic t, r
         where a.may and t.topic = wanted and t.partitions = known and r.partition is not null
           and (r.identity is null or (select c.all_new from counted c)
-            or (r.source collate "C", r.bytes) in (select k.source, k.key from taken k))
+            or (r.source collate "C", r.identity) in (select k.source, k.key from taken k))
         order by r.n returning 1)
     select c.n, case when not c.all_new then (
         select coalesce(string_agg(r.n::text, ','), '') from r
-        where (r.source collate "C", r.bytes) in (select k.source, k.key from taken k)) end,
+        where (r.source collate "C", r.identity) in (select k.source, k.key from taken k)) end,
       (select count(*) from put)
       into recorded, fresh, written from counted c;
+  end
+  $$;
+
+  -- append as a transaction of its own: what a program publishes by itself, in one call. All messages have an identity and a partition;
+  -- count: how many there are; others: repeats that are not among them. Raises OF001, and nothing is written, where more has to be looked
+  -- into, or where something was removed of which the caller remembers numbers.
+  create function {s}.publish(wanted integer, known integer, wanted_dedup integer, removals text, messages json, bodies text,
+      count integer, others integer, out fresh text) language plpgsql set plan_cache_mode = force_generic_plan as $$
+  declare
+    recorded bigint;
+    written bigint;
+  begin
+    select a.recorded, a.fresh, a.written into recorded, publish.fresh, written
+      from {s}.append(wanted, known, wanted_dedup, messages, bodies) a;
+    if written <> recorded or (select m.value from {s}.meta m where m.name = 'removals') is distinct from publish.removals then
+      raise exception using errcode = 'OF001', message = 'published in a transaction of several statements';
+    end if;
+    if recorded <> publish.count + others then
+      insert into {s}.duplicate (topic, count) values (wanted, publish.count + others - recorded);
+    end if;
   end
   $$;
   `,

@@ -4,6 +4,7 @@ import type { Execute, PostgresClient, PostgresConnection, SqlRow } from './clie
 import {
   commitUnknown,
   explainError,
+  isConflict,
   isConnectionLost,
   isServerTrouble,
   isUndefinedTable,
@@ -11,6 +12,7 @@ import {
   transactionEnded,
 } from './errors.ts'
 import type { OpenStatements } from './open-statements.ts'
+import { goesThroughAgain } from './prepared-statements.ts'
 import { textOf, textOrUndefined } from './sql.ts'
 import type { Transactions } from './transactions.ts'
 
@@ -160,6 +162,40 @@ export async function runOwn<R>(
     await nameLifeWhere(options, begun)
   }
 }
+
+/**
+ * Runs statements that commit by themselves. Undefined: nothing was written, and the same in a transaction may go through.
+ *
+ * @throws OnefoldError `COMMIT_UNKNOWN` when the connection is lost: nobody knows the transaction's number. The server is waited for
+ *   first, so that a repetition has somebody to talk to.
+ */
+export async function runAtOnce<R>(
+  { client, runtime, where }: RunOptions,
+  work: (execute: Execute) => Promise<R>,
+): Promise<R | undefined> {
+  const connection = await client.connect().catch((error) => {
+    throw explainError(error, where)
+  })
+  let lost: unknown
+  try {
+    return await work(connection.execute)
+  } catch (error) {
+    if (isConflict(error) || goesThroughAgain(error)) return undefined
+    if (!isConnectionLost(error)) throw explainError(error, where)
+    lost = error
+  } finally {
+    connection.release(lost !== undefined)
+  }
+  const until = runtime.monotonicMs() + askMs
+  while (runtime.monotonicMs() < until && !(await answers(client))) await runtime.sleep(askEveryMs)
+  throw commitUnknown(lost, where)
+}
+
+const answers = (client: PostgresClient): Promise<boolean> =>
+  client.execute('select 1').then(
+    () => true,
+    () => false,
+  )
 
 /** The answer to COMMIT was lost, and the server says it has committed: for whoever holds the result. */
 export class Committed extends Error {}

@@ -33,6 +33,8 @@ export const connectionLost = (): Error =>
 
 const begins = /^\s*(?:begin|start\s+transaction)\b/i
 const commits = /^\s*(?:commit|end)\b/i
+/** Messages of a program's own: a transaction by itself where none is open. */
+const publishes = /"\.publish\(/
 const notifies = /^select pg_notify\(/
 const changesNothing = /^\s*(?:select|begin|start|savepoint|release|rollback|set|show)\b/i
 
@@ -251,8 +253,9 @@ class SimulatedClient {
     if (text.includes('pg_current_xact_id()')) this.#own = true
     if (whose === 'user' && !ownStatements.test(text) && !changesOnlyState(text)) tells(text, this.#own)
     const deciding = committing()
-    const send = (): Promise<PgAnswer> => execute(asPlanned(whose, given), !changesNothing.test(text))
-    if (!commits.test(text) || deciding?.ready !== true) return send()
+    const isCommit = commits.test(text) || (!this.#open && publishes.test(text))
+    const send = (): Promise<PgAnswer> => execute(asPlanned(whose, given), isCommit || !changesNothing.test(text))
+    if (!isCommit || deciding?.ready !== true) return send()
     const undo = async (loses: boolean): Promise<void> => {
       await execute(['rollback'], false)
       if (loses) this.#lost = true

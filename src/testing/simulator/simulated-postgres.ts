@@ -1,11 +1,19 @@
-import type { Changes, Database, DatabaseOpenOptions, Session, Stores, WriteOptions } from '../../database/database.ts'
+import type {
+  AppendStatus,
+  Changes,
+  Database,
+  DatabaseOpenOptions,
+  Session,
+  Stores,
+  WriteOptions,
+} from '../../database/database.ts'
 import { commitUnknown } from '../../database/postgres/errors.ts'
 import { checkedOptions } from '../../database/postgres/options.ts'
 import { PostgresDatabase } from '../../database/postgres/postgres-database.ts'
 import { OnefoldError } from '../../errors.ts'
 import type { DatabaseCard } from '../../guarantee/card.ts'
 import type { DatabaseStatus } from '../../inspect/status.ts'
-import type { Awaitable } from '../../message.ts'
+import type { Awaitable, Envelope } from '../../message.ts'
 import type { AnyTopic } from '../../topic.ts'
 import { commitFaults, fewerPartitions, never, ofMessages, openTransaction, undoneWithSavepoints } from './commit-faults.ts'
 import { SimulationEscape } from './escape.ts'
@@ -86,20 +94,66 @@ export class SimulatedPostgres implements Database<unknown> {
   }
 
   write<R>(work: (session: Session<unknown>) => Awaitable<R>, options: WriteOptions): Promise<R> {
-    const { world, self, everyCommit } = this.#options
+    const { world, self } = this.#options
     const { what } = options
     return new Promise<R>((resolve, reject) => {
       world.call({
         owner: self,
         label: what,
         locks: false,
-        faults: everyCommit || ofMessages.test(what) ? [...commitFaults, ...serverFaults, ...stopFaults(self)] : [],
+        faults: this.#faultsOf(what),
         begin: (fault) => void this.#transaction(work, options, fault).then(resolve, reject),
       })
     })
   }
 
-  async #transaction<R>(work: (session: Session<unknown>) => Awaitable<R>, options: WriteOptions, fault: string): Promise<R> {
+  /** The way that a program's own messages take, unless something is particular about them. */
+  async appendAtOnce(topic: AnyTopic, envelopes: readonly Envelope[]): Promise<readonly AppendStatus[] | undefined> {
+    const declared = this.#reduced.get(topic) ?? topic
+    if (!this.#inner.appendsAtOnce(declared, envelopes)) return undefined
+    const what = `publish to ${topic.name}`
+    return new Promise((resolve, reject) => {
+      const run = (commit: Commit): Promise<readonly AppendStatus[] | undefined> => {
+        commit.ready = true
+        return this.#inner.appendAtOnce(declared, envelopes)
+      }
+      this.#options.world.call({
+        owner: this.#options.self,
+        label: what,
+        locks: false,
+        faults: this.#faultsOf(what),
+        begin: (fault) => {
+          // Nobody knows its transaction's number: what is repeated may find itself, and be told that it is a duplicate.
+          if (fault.endsWith('connection lost')) this.#options.log.unanswered(this.#options.self)
+          void this.#committing(run, { what }, fault).then(resolve, reject)
+        },
+      })
+    })
+  }
+
+  #faultsOf(what: string): readonly string[] {
+    const { self, everyCommit } = this.#options
+    return everyCommit || ofMessages.test(what) ? [...commitFaults, ...serverFaults, ...stopFaults(self)] : []
+  }
+
+  #transaction<R>(work: (session: Session<unknown>) => Awaitable<R>, options: WriteOptions, fault: string): Promise<R> {
+    const { log } = this.#options
+    return this.#committing(
+      (commit) =>
+        this.#inner.write(async (session) => {
+          commit.ready = false
+          log.begun(commit)
+          this.#prepare(session, commit)
+          const value = await work(session)
+          commit.ready = true
+          return value
+        }, options),
+      options,
+      fault,
+    )
+  }
+
+  async #committing<R>(run: (commit: Commit) => Promise<R>, options: WriteOptions, fault: string): Promise<R> {
     const { world, self, log } = this.#options
     const { what } = options
     if (fault === 'refused, busy') {
@@ -110,16 +164,7 @@ export class SimulatedPostgres implements Database<unknown> {
     if (fault.startsWith('killed') || fault.endsWith('answer lost')) log.unanswered(self)
     const commit = new Commit(this.#options, what, fault)
     try {
-      const value = await openTransaction.run(commit, () =>
-        this.#inner.write(async (session) => {
-          commit.ready = false
-          log.begun(commit)
-          this.#prepare(session, commit)
-          const value = await work(session)
-          commit.ready = true
-          return value
-        }, options),
-      )
+      const value = await openTransaction.run(commit, () => run(commit))
       if (self.dead) return await never<R>()
       if (fault === 'COMMIT took effect, answer lost') {
         world.tell(self, `COMMIT takes effect, and nobody says whether it did: ${what}`)

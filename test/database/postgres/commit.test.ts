@@ -116,18 +116,42 @@ describe('COMMIT of app.transaction, when the connection breaks', () => {
   })
 })
 
-test('app.publish whose COMMIT was lost on the way is accepted all the same, once', async () => {
-  const { app, proxy, published } = await behindProxy()
-  for (const [how, id] of [
-    ['never-sent', 'a'],
-    ['answer-lost', 'b'],
-  ] as const) {
-    const cut = proxy.cutAt(commit, how)
-    const receipt = app.publish(notes, { id }).catch(() => app.publish(notes, { id }))
-    expect(['accepted', 'duplicate']).toContain((await receipt).status)
+describe('app.publish, which is one statement that commits by itself, when the connection breaks', () => {
+  const publish = '"onefold".publish('
+
+  test.each([
+    ['the server never saw it', 'never-sent', 'accepted'],
+    ['its answer was lost', 'answer-lost', 'duplicate'],
+  ] as const)('%s: it is repeated under the same identity, and the message is there once', async (_, how, status) => {
+    const { app, proxy, published } = await behindProxy()
+    const cut = proxy.cutAt(publish, how)
+    expect(await app.publish(notes, { id: 'a' })).toMatchObject({ status, id: 'a' })
     await cut
-  }
-  expect(await published()).toEqual(['first', 'a', 'b'])
+    expect(await published()).toEqual(['first', 'a'])
+  })
+
+  test('the server goes away with the answer and comes back: the message is there once, and publish has waited', async () => {
+    const { app, proxy, published } = await behindProxy()
+    const cut = proxy.cutAt(publish, 'answer-lost')
+    const receipt = app.publish(notes, { id: 'a' })
+    await cut
+    await proxy.close()
+    setTimeout(() => proxy.open(), 300)
+    expect(await receipt).toMatchObject({ status: 'duplicate', id: 'a' })
+    expect(await published()).toEqual(['first', 'a'])
+  })
+
+  test('the server cannot be reached for long: the outcome is unknown, and the error says so', async () => {
+    const { app, proxy, published } = await behindProxy({ runtime: hurriedRuntime(Date.now(), 60) })
+    const cut = proxy.cutAt(publish, 'answer-lost')
+    const gone = cut.then(() => proxy.close())
+    const error = await rejection(app.publish(notes, { id: 'a' }))
+    await gone
+    expect(error).toMatchObject({ code: 'COMMIT_UNKNOWN', outcome: 'unknown' })
+    proxy.open()
+    expect(await published()).toEqual(['first', 'a'])
+    expect((await app.publish(notes, { id: 'a' })).status).toBe('duplicate')
+  })
 })
 
 test('connections that break while messages are applied: each is applied once, none is lost', async () => {

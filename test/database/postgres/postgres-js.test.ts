@@ -66,7 +66,7 @@ test('connections that break while messages are published: each is accepted once
   await app.publish(notes, { id: 'first' })
   const ids = Array.from({ length: 24 }, (_, number) => `n${String(number).padStart(2, '0')}`)
   for (const [number, id] of ids.entries()) {
-    const cut = number % 4 === 1 ? proxy.cutAt('commit\0', number % 8 === 1 ? 'answer-lost' : 'never-sent') : undefined
+    const cut = number % 4 === 1 ? proxy.cutAt('"onefold".publish(', number % 8 === 1 ? 'answer-lost' : 'never-sent') : undefined
     await app.publish(notes, { id }).catch(() => app.publish(notes, { id }))
     await cut
   }

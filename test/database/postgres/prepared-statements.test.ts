@@ -64,7 +64,7 @@ test.each([true, false])('statements that are executed often are prepared, of ha
   await publish(0, 20)
   const statements = await prepared()
   expect(statements).toContain(insert)
-  expect(statements.some((text) => text.includes('"onefold".append'))).toBe(true)
+  expect(statements.some((text) => text.includes('"onefold".publish('))).toBe(true)
   expect(await applied()).toEqual(idsUpTo(20))
 })
 

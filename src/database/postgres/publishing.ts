@@ -1,0 +1,60 @@
+import type { Envelope } from '../../message.ts'
+import type { AppendStatus } from '../database.ts'
+import { appendRow, appendStatus, freshOf, textsOf } from './appending.ts'
+import type { PostgresTopicRecord, StoreContext } from './known.ts'
+import type { Recorder } from './windows.ts'
+import { Windows } from './windows.ts'
+
+/** Raised by the function `publish`: nothing was written, and a transaction of several statements will do it. */
+const wantsTransaction = 'OF001'
+
+/** Whether `publishAtOnce` can do it: nothing is new of the topic, and nothing particular of its messages. */
+export function isPlain({ known, wallMs }: StoreContext, topic: string, envelopes: readonly Envelope[]): boolean {
+  if (!known.windows.has(`${topic}\n`)) return false
+  const nowMs = wallMs()
+  return envelopes.every(
+    ({ sequence, deliverAtMs }) => sequence === undefined && (deliverAtMs === undefined || deliverAtMs <= nowMs),
+  )
+}
+
+/**
+ * What a program publishes by itself, in one statement that commits by itself (`publish` in schema.ts): one way to the server and back, where
+ * BEGIN, the messages and COMMIT are three. `context`: of a connection without a transaction. `removals`: up to when numbers that are
+ * remembered hold.
+ *
+ * Undefined: nothing was written, and it takes a transaction. A lost connection says nothing of what became of it.
+ */
+export async function publishAtOnce(
+  context: StoreContext,
+  record: PostgresTopicRecord,
+  envelopes: readonly Envelope[],
+  removals: string | undefined,
+): Promise<AppendStatus[] | undefined> {
+  let others = envelopes.length
+  const publish: Recorder = async (dedup, inputs) => {
+    const rows = inputs.map(({ envelope, key }) => appendRow(context, record, envelope, key))
+    // What was known, and forgotten before its data could be compared, comes here again: it has been counted as a repeat.
+    others -= rows.length
+    const row = await context.sql.row(
+      `select coalesce(fresh, 'all') as fresh
+       from {s}.publish($1::int, $2::int, $3::int, $4::text, $5::json, $6::text, $7::int, $8::int)`,
+      record.topic,
+      record.partitions,
+      dedup,
+      removals ?? null,
+      ...textsOf(rows),
+      rows.length,
+      others,
+    )
+    others = 0
+    const isFresh = freshOf(row?.fresh)
+    return { fresh: new Map(inputs.filter((_, place) => isFresh(place)).map(({ index }) => [index, 'new'])), forgot: false }
+  }
+  try {
+    const { statuses } = await new Windows(context).claim(record.name, '', envelopes, publish)
+    return statuses.map((status) => appendStatus(record, status))
+  } catch (error) {
+    if ((error as { readonly code?: unknown } | undefined)?.code === wantsTransaction) return undefined
+    throw error
+  }
+}
