@@ -1,4 +1,4 @@
-/** graphile-worker: a job for 500 messages (or for each), whose task begins a transaction of its own with an inbox in it. */
+/** graphile-worker: a job for 500 messages (or for each), whose task begins a transaction of its own with an inbox in it; and a job for each payment. */
 import { EventEmitter } from 'node:events'
 import type { Runner, WorkerEvents } from 'graphile-worker'
 import { Logger, makeWorkerUtils, run } from 'graphile-worker'
@@ -8,6 +8,9 @@ import type { Subject, SubjectOptions } from './job.ts'
 import { legsOf, moveAll, moveOne, movesOf } from './job.ts'
 
 export const silent = new Logger(() => () => undefined)
+
+const addJobs = `select count(*) from graphile_worker.add_jobs(array(
+  select json_populate_record(null::graphile_worker.job_spec, job) from json_array_elements($1::text::json) job))`
 
 export interface GraphileSettings {
   /** Told the name under which its workers lock: that of their pool. */
@@ -59,13 +62,12 @@ export function subject(
               const fresh = messages.filter(({ id }) => ids.delete(id))
               if (style === 'set-based') await client.query(moveAll, [movesOf(fresh)])
               else for (const message of fresh) for (const leg of legsOf(message)) await client.query(moveOne, leg)
-              // One for each: whoever hears of a payment hears of that one.
-              if (fresh.length > 0)
-                await client.query(
-                  `select graphile_worker.add_jobs(array(
-                     select json_populate_record(null::graphile_worker.job_spec, spec) from json_array_elements($1::text::json) spec))`,
-                  [JSON.stringify(fresh.map(({ id }) => ({ identifier: 'booked', payload: { payment: id } })))],
-                )
+              const sent = fresh.map(({ id }) => ({ identifier: 'booked', payload: { payment: id } }))
+              // A job for each payment, as everybody else sends it.
+              if (style === 'set-based' && sent.length > 0) await client.query(addJobs, [JSON.stringify(sent)])
+              else
+                for (const { payload } of sent)
+                  await client.query("select graphile_worker.add_job('booked', $1::text::json)", [JSON.stringify(payload)])
               await beforeCommit?.()
               await client.query('commit')
             }),
