@@ -2,8 +2,7 @@ import { OnefoldError } from '../../errors.ts'
 import type { Envelope } from '../../message.ts'
 import { partitionOfEnvelope } from '../../partition-of.ts'
 import type { AppendStatus } from '../database.ts'
-import type { EnvelopeHead } from './envelope-row.ts'
-import { envelopeHead } from './envelope-row.ts'
+import { headersText } from './envelope-row.ts'
 import type { PostgresTopicRecord, StoreContext } from './known.ts'
 import type { Sql } from './sql.ts'
 import { numberOf, textOf } from './sql.ts'
@@ -12,13 +11,11 @@ import { forgottenMeanwhile } from './windows.ts'
 
 /** A message as the function `append` of schema.ts reads it. */
 export interface AppendRow {
-  readonly head: EnvelopeHead & {
-    /** Hexadecimal; undefined: recorded already. */
-    readonly identity?: string | undefined
-    /** Undefined: for later. */
-    readonly partition?: number | undefined
-  }
-  readonly data: string
+  readonly envelope: Envelope
+  /** Hexadecimal; undefined: recorded already. */
+  readonly identity: string | undefined
+  /** Undefined: for later. */
+  readonly partition: number | undefined
 }
 
 /** Into the log; its identity is recorded with it, unless it has been already. */
@@ -30,10 +27,7 @@ export function appendRow(
 ): AppendRow {
   const number = partitionOfEnvelope(envelope, record.partitions)
   touched.add(`${record.name}/${number}`)
-  return {
-    head: { identity, partition: record.numbers[number], ...envelopeHead(record.name, envelope) },
-    data: envelope.json,
-  }
+  return { envelope, identity, partition: record.numbers[number] }
 }
 
 export interface Appended {
@@ -49,21 +43,44 @@ export async function appendRows(
   rows: readonly AppendRow[],
 ): Promise<Appended> {
   const row = await sql.row(
-    `select coalesce(fresh, 'all') as fresh, written from {s}.append($1::int, $2::int, $3::int, $4::json, $5::text)`,
+    `select coalesce(fresh, 'all') as fresh, written from {s}.append($1::int, $2::int, $3::int, $4::text)`,
     record.topic,
     record.partitions,
     dedup ?? null,
-    ...textsOf(rows),
+    columnsOf(record.name, rows),
   )
   return { isFresh: freshOf(row?.fresh), written: numberOf(row?.written ?? 0) }
 }
 
-/** The two texts that hand messages to `append`: all but data as JSON, and data, a line each. */
-export function textsOf(rows: readonly AppendRow[]): [string, string] {
-  const bodies = rows.map(({ data }) => data).join('\n')
-  // A line too many would give everybody after it another's data.
-  if (bodies.includes('\n') && bodies.split('\n').length !== rows.length) throw new Error('canonical JSON has no line breaks')
-  return [JSON.stringify(rows.map(({ head }) => head)), bodies]
+const betweenMessages = '\n'
+const betweenColumns = '\u001e'
+
+type Column = (row: AppendRow, topic: string) => string | number | bigint | undefined
+
+const columns: readonly Column[] = [
+  ({ identity }) => identity,
+  ({ partition }) => partition,
+  ({ envelope }) => envelope.source,
+  ({ envelope }) => envelope.id,
+  ({ envelope }) => envelope.sequence,
+  ({ envelope }) => envelope.key,
+  ({ envelope: { type } }, topic) => (type === topic ? undefined : type),
+  ({ envelope }) => envelope.timeMs,
+  ({ envelope }) => headersText(envelope.headers),
+  ({ envelope }) => envelope.json,
+]
+
+/** The text that hands messages to `append`, column by column (`rows_of` in schema.ts). */
+export function columnsOf(topic: string, rows: readonly AppendRow[]): string {
+  const texts = columns.map((column) => {
+    const values = rows.map((row) => column(row, topic))
+    // What stands after it would be another message's.
+    for (const value of values)
+      if (typeof value === 'string' && (value.includes(betweenMessages) || value.includes(betweenColumns)))
+        throw new Error('a text of a message has a control character in it')
+    return values.join(betweenMessages)
+  })
+  return texts.join(betweenColumns)
 }
 
 export function freshOf(fresh: unknown): (place: number) => boolean {
@@ -118,18 +135,14 @@ export class Appending {
       // Numbered messages go in with the rest, in order; repeats within the call are none of it.
       if (identity === undefined && (later || envelope.sequence === undefined || statuses[index] !== 'new')) continue
       indexes.push(index)
-      rows.push(
-        later
-          ? { head: { identity, ...envelopeHead(this.#record.name, envelope) }, data: envelope.json }
-          : appendRow(this.#context, this.#record, envelope, identity),
-      )
+      rows.push(later ? { envelope, identity, partition: undefined } : appendRow(this.#context, this.#record, envelope, identity))
     }
     const { isFresh, written } = await appendRows(this.#context.sql, this.#record, dedup, rows)
     const fresh = new Map<number, 'new'>()
     for (const [place, index] of indexes.entries()) {
       const isNew = identities.has(index) ? isFresh(place) : true
       if (identities.has(index) && isNew) fresh.set(index, 'new')
-      if (written > 0 && isNew && rows[place]?.head.partition !== undefined) this.written.add(index)
+      if (written > 0 && isNew && rows[place]?.partition !== undefined) this.written.add(index)
     }
     // Nothing written although something is to be: whether it may be is looked into, for each.
     return { fresh, forgot: fresh.size > 0 && written === 0 }

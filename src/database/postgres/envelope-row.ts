@@ -13,12 +13,7 @@ export const envelopeRecord =
   'source text, id text, sequence bigint, key text, type text, time_ms bigint, headers text, data text'
 
 /** One record of the JSON that hands many messages to a statement: what is undefined is left out, and null there. */
-export interface EnvelopeJson extends EnvelopeHead {
-  readonly data: string
-}
-
-/** The same without what weighs most. */
-export interface EnvelopeHead {
+export interface EnvelopeJson {
   readonly source: string
   readonly id: string
   readonly sequence: string | undefined
@@ -26,13 +21,10 @@ export interface EnvelopeHead {
   readonly type: string | undefined
   readonly time_ms: number
   readonly headers: string | undefined
+  readonly data: string
 }
 
 export function envelopeJson(topic: string, envelope: Envelope): EnvelopeJson {
-  return { ...envelopeHead(topic, envelope), data: envelope.json }
-}
-
-export function envelopeHead(topic: string, envelope: Envelope): EnvelopeHead {
   return {
     source: envelope.source,
     id: envelope.id,
@@ -41,10 +33,12 @@ export function envelopeHead(topic: string, envelope: Envelope): EnvelopeHead {
     type: envelope.type === topic ? undefined : envelope.type,
     time_ms: envelope.timeMs,
     headers: headersText(envelope.headers),
+    data: envelope.json,
   }
 }
 
-function headersText(headers: Headers): string | undefined {
+/** Undefined: there are none. */
+export function headersText(headers: Headers): string | undefined {
   for (const _ in headers) return JSON.stringify(headers)
   return undefined
 }

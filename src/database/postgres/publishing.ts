@@ -1,6 +1,6 @@
 import type { Envelope } from '../../message.ts'
 import type { AppendStatus } from '../database.ts'
-import { appendRow, appendStatus, freshOf, textsOf } from './appending.ts'
+import { appendRow, appendStatus, columnsOf, freshOf } from './appending.ts'
 import type { PostgresTopicRecord, StoreContext } from './known.ts'
 import type { Recorder } from './windows.ts'
 import { Windows } from './windows.ts'
@@ -37,12 +37,12 @@ export async function publishAtOnce(
     others -= rows.length
     const row = await context.sql.row(
       `select coalesce(fresh, 'all') as fresh
-       from {s}.publish($1::int, $2::int, $3::int, $4::text, $5::json, $6::text, $7::int, $8::int)`,
+       from {s}.publish($1::int, $2::int, $3::int, $4::text, $5::text, $6::int, $7::int)`,
       record.topic,
       record.partitions,
       dedup,
       removals ?? null,
-      ...textsOf(rows),
+      columnsOf(record.name, rows),
       rows.length,
       others,
     )

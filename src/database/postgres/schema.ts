@@ -254,13 +254,15 @@ export const migrations: readonly string[] = [
   end
   $$;
 
-  -- Messages as rows: data by itself, a line each (canonical JSON has no line breaks), for what stands in JSON is taken out of it again
-  -- character by character.
-  create function {s}.rows_of(messages json, bodies text) returns table (identity bytea, partition integer, source text, id text,
-      sequence bigint, key text, type text, time_ms bigint, headers text, data text, n bigint) language sql immutable as $$
+  -- Messages as rows. Columns are separated by U+001E, and of each column messages by a line break: neither stands in any text of a message.
+  -- Empty: null. JSON would be half as long again, and take twice as long to read.
+  create function {s}.rows_of(messages text) returns table (identity bytea, partition integer, source text, id text, sequence bigint, key text,
+      type text, time_ms bigint, headers text, data text, n bigint) language sql immutable as $$
     select decode(r.identity, 'hex'), r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data, r.n
-    from rows from (json_to_recordset(messages) as (identity text, partition integer, source text, id text, sequence bigint, key text,
-      type text, time_ms bigint, headers text), unnest(string_to_array(bodies, E'\\n')))
+    from (select string_to_array(messages, E'\\x1e') as columns offset 0) c cross join lateral unnest(string_to_array(c.columns[1], E'\\n', ''),
+      string_to_array(c.columns[2], E'\\n', '')::integer[], string_to_array(c.columns[3], E'\\n', ''), string_to_array(c.columns[4], E'\\n', ''),
+      string_to_array(c.columns[5], E'\\n', '')::bigint[], string_to_array(c.columns[6], E'\\n', ''), string_to_array(c.columns[7], E'\\n', ''),
+      string_to_array(c.columns[8], E'\\n', '')::bigint[], string_to_array(c.columns[9], E'\\n', ''), string_to_array(c.columns[10], E'\\n', ''))
       with ordinality as r (identity, partition, source, id, sequence, key, type, time_ms, headers, data, n)
   $$;
 
@@ -271,7 +273,7 @@ export const migrations: readonly string[] = [
   --
   -- What is known already is looked up first, as a hint: whether an identity is new is decided by its index, here by a violation. Then
   -- somebody else was just writing one of them, and each row is asked for its place (on conflict), which costs a third more.
-  create function {s}.append(wanted integer, known integer, wanted_dedup integer, messages json, bodies text,
+  create function {s}.append(wanted integer, known integer, wanted_dedup integer, messages text,
       out recorded bigint, out fresh text, out written bigint) language plpgsql
     set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
   #variable_conflict use_column
@@ -281,7 +283,7 @@ export const migrations: readonly string[] = [
     begin
       with r as materialized (
           select r.*, (select true from {s}.identity i where i.dedup = wanted_dedup and i.source = r.source collate "C"
-            and i.key = r.identity limit 1) is not null as seen from {s}.rows_of(messages, bodies) r),
+            and i.key = r.identity limit 1) is not null as seen from {s}.rows_of(messages) r),
         -- In the order of the index, so that two batches wait for each other and never in a circle.
         taken as (
           insert into {s}.identity (dedup, source, key, body, generation, time_ms)
@@ -302,17 +304,17 @@ export const migrations: readonly string[] = [
         into recorded, fresh, written from counted c;
     exception when unique_violation then
       select a.recorded, a.fresh, a.written into recorded, fresh, written
-        from {s}.append_contended(wanted, known, wanted_dedup, messages, bodies) a;
+        from {s}.append_contended(wanted, known, wanted_dedup, messages) a;
     end;
   end
   $$;
 
   -- The same where others are writing some of these identities at this moment: waits for them, row by row.
-  create function {s}.append_contended(wanted integer, known integer, wanted_dedup integer, messages json, bodies text,
+  create function {s}.append_contended(wanted integer, known integer, wanted_dedup integer, messages text,
       out recorded bigint, out fresh text, out written bigint) language plpgsql set plan_cache_mode = force_generic_plan as $$
   #variable_conflict use_column
   begin
-    with r as materialized (select r.* from {s}.rows_of(messages, bodies) r),
+    with r as materialized (select r.* from {s}.rows_of(messages) r),
       taken as (
         insert into {s}.identity as i (dedup, source, key, body, generation, time_ms)
         select w.dedup, r.source, r.identity, substring(sha256(convert_to(r.data, 'UTF8')) for 16), w.current, r.time_ms
@@ -340,14 +342,14 @@ export const migrations: readonly string[] = [
   -- append as a transaction of its own: what a program publishes by itself, in one call. All messages have an identity and a partition;
   -- count: how many there are; others: repeats that are not among them. Raises OF001, and nothing is written, where more has to be looked
   -- into, or where something was removed of which the caller remembers numbers.
-  create function {s}.publish(wanted integer, known integer, wanted_dedup integer, removals text, messages json, bodies text,
+  create function {s}.publish(wanted integer, known integer, wanted_dedup integer, removals text, messages text,
       count integer, others integer, out fresh text) language plpgsql set plan_cache_mode = force_generic_plan as $$
   declare
     recorded bigint;
     written bigint;
   begin
     select a.recorded, a.fresh, a.written into recorded, publish.fresh, written
-      from {s}.append(wanted, known, wanted_dedup, messages, bodies) a;
+      from {s}.append(wanted, known, wanted_dedup, messages) a;
     if written <> recorded or (select m.value from {s}.meta m where m.name = 'removals') is distinct from publish.removals then
       raise exception using errcode = 'OF001', message = 'published in a transaction of several statements';
     end if;
