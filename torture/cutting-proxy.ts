@@ -4,9 +4,13 @@ import { connect, createServer } from 'node:net'
 import { freePort } from '../scripts/engines/free-port.ts'
 import { within } from './slot.ts'
 
-/** COMMIT as a simple query, in the server's protocol. */
-const commit = Buffer.from('commit\0')
-const begin = Buffer.from('begin ')
+/** COMMIT as a simple query, in the server's protocol; and what commits by itself. */
+const commit = 'commit\0'
+const publish = '"onefold".publish('
+const begin = 'begin '
+/** Where a statement of Onefold's is prepared, and where it is used. */
+const prepares = /(onefold_\d+_\d+)\0([^\0]+)\0/g
+const uses = /\0(onefold_\d+_\d+)\0/g
 
 /**
  * never-sent: the server does not see it · answer-lost: it does, and its answer is dropped · held: the client is cut off, and the
@@ -15,8 +19,8 @@ const begin = Buffer.from('begin ')
 export type CommitCut = 'never-sent' | 'answer-lost' | 'held'
 export type Direction = 'to the server' | 'from the server'
 
-/** What is to become of the next bytes; answers true when it has dealt with them itself. */
-type Cut = (chunk: Buffer, direction: Direction, pair: Pair) => boolean
+/** What is to become of the next bytes, `text` with statements spelled out; answers true when it has dealt with them itself. */
+type Cut = (chunk: Buffer, direction: Direction, pair: Pair, text: string) => boolean
 
 interface Pair {
   readonly client: Socket
@@ -24,7 +28,9 @@ interface Pair {
   /** The client has been cut off, and the server does not know yet. */
   parted: boolean
   /** What the client has sent since it began its last transaction, the first of it. */
-  sent: Buffer[]
+  sent: string[]
+  /** Statements by the names under which they are prepared. */
+  readonly prepared: Map<string, string>
 }
 
 /** Stands between the workers and their server, and cuts connections where it is told to: one cut at a time of each kind. */
@@ -48,14 +54,20 @@ export class CuttingProxy {
   }
 
   /**
-   * The next COMMIT that passes, of a transaction in which this text was sent. Undefined: none did within `ms`, and the next one is
-   * let through.
+   * The next COMMIT that passes, of a transaction in which this text was sent, or the next message that a program publishes by itself.
+   * Undefined: none did within `ms`, and the next one is let through.
    */
-  async cutAtCommit(how: CommitCut, text: string, ms: number): Promise<{ letGo(): void } | undefined> {
+  async cutAtCommit(
+    how: CommitCut,
+    of: { readonly sent: string } | 'publish',
+    ms: number,
+  ): Promise<{ letGo(): void } | undefined> {
     const done = Promise.withResolvers<{ letGo(): void }>()
     const nothing = { letGo: (): void => {} }
-    const cut: Cut = (chunk, direction, pair) => {
-      if (direction !== 'to the server' || !chunk.includes(commit) || !Buffer.concat(pair.sent).includes(text)) return false
+    const isIt = (text: string, pair: Pair): boolean =>
+      of === 'publish' ? text.includes(publish) : text.includes(commit) && pair.sent.join('').includes(of.sent)
+    const cut: Cut = (chunk, direction, pair, text) => {
+      if (direction !== 'to the server' || !isIt(text, pair)) return false
       this.#cuts.delete(cut)
       if (how === 'never-sent') {
         reset(pair)
@@ -116,7 +128,7 @@ export class CuttingProxy {
 
   #accept(client: Socket): void {
     const server = connect(this.#target, '127.0.0.1')
-    const pair: Pair = { client, server, parted: false, sent: [] }
+    const pair: Pair = { client, server, parted: false, sent: [], prepared: new Map() }
     this.#pairs.add(pair)
     client.setNoDelay()
     server.setNoDelay()
@@ -130,15 +142,23 @@ export class CuttingProxy {
   }
 
   #pass(chunk: Buffer, direction: Direction, pair: Pair): void {
+    const text = direction === 'to the server' ? spelledOut(chunk, pair) : ''
     if (direction === 'to the server') {
-      if (chunk.includes(begin)) pair.sent = []
+      if (text.includes(begin)) pair.sent = []
       // A transaction of the workload's has few statements.
-      if (pair.sent.length < 200) pair.sent.push(chunk)
+      if (pair.sent.length < 200) pair.sent.push(text)
     }
-    for (const cut of this.#cuts) if (cut(chunk, direction, pair)) return
+    for (const cut of this.#cuts) if (cut(chunk, direction, pair, text)) return
     if (direction === 'to the server') pair.server.write(chunk)
     else if (!pair.parted) pair.client.write(chunk)
   }
+}
+
+function spelledOut(chunk: Buffer, { prepared }: Pair): string {
+  const text = chunk.toString('latin1')
+  if (!text.includes('onefold_')) return text
+  for (const [, name = '', statement = ''] of text.matchAll(prepares)) prepared.set(name, statement)
+  return [text, ...[...text.matchAll(uses)].map(([, name = '']) => prepared.get(name) ?? '')].join('')
 }
 
 const ignored = (): void => {}

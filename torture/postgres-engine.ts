@@ -154,15 +154,17 @@ class PostgresStore implements Store {
   async #cutAtCommit(random: () => number): ReturnType<SharedFault> {
     // Where the answer is lost there is most to be wrong about.
     const how = oneOf<CommitCut>(['never-sent', 'answer-lost', 'answer-lost', 'held'], random)
-    // Of a publisher's own transaction, who repeats it only if it is told that nothing was written; or of any.
-    const text = random() < 0.7 ? 'insert into placed' : ''
-    const cut = await this.#proxy.cutAtCommit(how, text, patienceMs)
+    // Of a publisher's own transaction, who repeats it only if it is told that nothing was written; or of any; or a publish by itself.
+    const chance = random()
+    const of = chance < 0.5 ? { sent: 'insert into placed' } : chance < 0.75 ? { sent: '' } : 'publish'
+    const cut = await this.#proxy.cutAtCommit(how, of, patienceMs)
     if (cut === undefined) return undefined
-    if (how !== 'held') return { kind: 'cut-at-commit', where: how }
-    if (random() < 0.3) return { kind: 'cut-at-commit', where: 'held for good' }
+    const where = of === 'publish' ? 'publish, ' : ''
+    if (how !== 'held') return { kind: 'cut-at-commit', where: `${where}${how}` }
+    if (random() < 0.3) return { kind: 'cut-at-commit', where: `${where}held for good` }
     await pause(random() * 1.5 * idleInTransactionMs)
     cut.letGo()
-    return { kind: 'cut-at-commit', where: 'held, sent later' }
+    return { kind: 'cut-at-commit', where: `${where}held, sent later` }
   }
 
   async readRows(): Promise<Rows> {
