@@ -407,8 +407,11 @@ export const corruptions: Readonly<Record<string, Corruption>> = {
     const requests = facts.all('request')
     const of = ({ operation }: At<EffectOperation>): At<RequestOperation>[] =>
       requests.filter((each) => same(each.operation, operation, 'request'))
-    const victim = pick(facts.pairs(shape).filter(([one, other]) => of(one).length > 0 && of(other).length > 0))
-    const first = victim && of(victim[0]).at(-1)
+    // A repeat by somebody who did not apply it may come that late: a zombie's.
+    const last = (one: At<EffectOperation>): At<RequestOperation> | undefined =>
+      of(one).findLast(({ operation }) => operation.worker === one.operation.worker)
+    const victim = pick(facts.pairs(shape).filter(([one, other]) => last(one) !== undefined && of(other).length > 0))
+    const first = victim && last(victim[0])
     const second = victim && of(victim[1])[0]
     return first && second && found(moved(history, first.index, second.index), 'call-turn')
   },
