@@ -43,7 +43,7 @@ export async function appendRows(
   rows: readonly AppendRow[],
 ): Promise<Appended> {
   const row = await sql.row(
-    `select coalesce(fresh, 'all') as fresh, written from {s}.append($1::int, $2::int, $3::int, $4::text)`,
+    `select coalesce(fresh, 'all') as fresh, written from {s}.append($1::int, $2::int, $3::int, $4::text, null)`,
     record.topic,
     record.partitions,
     dedup ?? null,

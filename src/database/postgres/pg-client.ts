@@ -117,8 +117,10 @@ export class PgPoolClient implements PostgresClient {
 
   async connect(): Promise<PostgresConnection> {
     const client = (await this.#pool.connect()) as PooledClient
+    // From here on somebody listens when it breaks.
+    const connection = new PgConnection(client, this.where, this.#prepared)
     if (this.#prepared !== undefined) await lookWhereItLeads(client, this.#prepared)
-    return new PgConnection(client, this.where, this.#prepared)
+    return connection
   }
 
   listen(channel: string, on: { notified(payload: string): void; connected(): void }): Listening {

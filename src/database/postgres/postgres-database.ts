@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { OnefoldError } from '../../errors.ts'
+import { isOnefoldError, OnefoldError } from '../../errors.ts'
 import type { DatabaseCard } from '../../guarantee/card.ts'
 import type { Subscription } from '../../inbox/inbox-store.ts'
 import type { DatabaseStatus } from '../../inspect/status.ts'
@@ -29,7 +29,8 @@ import { openServer } from './open-server.ts'
 import { OpenStatements } from './open-statements.ts'
 import type { CheckedOptions } from './options.ts'
 import { goesThroughAgain } from './prepared-statements.ts'
-import { isPlain, publishAtOnce } from './publishing.ts'
+import type { AtOnce } from './publishing.ts'
+import { asIfAnswered, isPlain, publishAtOnce } from './publishing.ts'
 import type { HandsOut, StoresOptions } from './session.ts'
 import { PostgresSession, PostgresStores, RunWithSavepoints } from './session.ts'
 import { Slots } from './slots.ts'
@@ -76,6 +77,8 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
   #closed = false
   #careful = 0
   #removals: string | undefined
+  /** Of the transaction that began last. */
+  #lastXid: string | undefined
   readonly #conflicts = new Conflicts()
 
   constructor(options: CheckedOptions<Tx>) {
@@ -238,6 +241,7 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
         statements.forgetCheckpoint()
       }
       this.#removals = removals
+      this.#lastXid = open.xid
       const inOrder = open.connection !== undefined
       const checked = inOrder ? undefined : new CheckedExecute(open.execute, open.xid)
       session = new PostgresSession<Tx>(checked?.execute ?? open.execute, {
@@ -293,20 +297,35 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
   }
 
   async appendAtOnce(topic: AnyTopic, envelopes: readonly Envelope[]): Promise<readonly AppendStatus[] | undefined> {
-    const { reader, running, slots, changes } = this.#ready()
-    const record = reader.context.known.declared.get(topic)
-    if (record === undefined || !this.appendsAtOnce(topic, envelopes)) return undefined
-    const removals = this.#removals
+    const opened = this.#ready()
+    const record = opened.reader.context.known.declared.get(topic)
+    const sinceXid = this.#lastXid
+    if (record === undefined || sinceXid === undefined || !this.appendsAtOnce(topic, envelopes)) return undefined
+    const { reader, running, slots, changes } = opened
+    let lost: unknown
+    const call: AtOnce = { removals: this.#removals, receipt: Math.floor(running.runtime.random() * 2 ** 53) }
     await slots.take()
     try {
       return await runAtOnce(running, async (execute) => {
         const context = { ...reader.context, sql: new Sql(execute, running.schema), touched: new Set<string>() }
-        const statuses = await publishAtOnce(context, record, envelopes, removals)
+        const statuses = await publishAtOnce(context, record, envelopes, call)
         if (statuses !== undefined) changes.committed(context.touched)
         return statuses
       })
+    } catch (error) {
+      if (!isOnefoldError(error, 'COMMIT_UNKNOWN')) throw error
+      lost = error
     } finally {
       slots.release()
+    }
+    try {
+      const again = await this.write(async (session) => session.log.append(await session.topics.declare(topic), envelopes), {
+        what: `publish to ${topic.name}`,
+      })
+      return await asIfAnswered(reader.context.sql, record, envelopes, again, { receipt: call.receipt, sinceXid })
+    } catch {
+      // Nobody knows more than before.
+      throw lost
     }
   }
 

@@ -2,6 +2,8 @@ import type { Envelope } from '../../message.ts'
 import type { AppendStatus } from '../database.ts'
 import { appendRow, appendStatus, columnsOf, freshOf } from './appending.ts'
 import type { PostgresTopicRecord, StoreContext } from './known.ts'
+import type { Sql } from './sql.ts'
+import { textOf } from './sql.ts'
 import type { Recorder } from './windows.ts'
 import { Windows } from './windows.ts'
 
@@ -17,18 +19,24 @@ export function isPlain({ known, wallMs }: StoreContext, topic: string, envelope
   )
 }
 
+export interface AtOnce {
+  /** Up to when numbers that are remembered hold. */
+  readonly removals: string | undefined
+  /** A random number of this call: 0 to 2^53 - 1. */
+  readonly receipt: number
+}
+
 /**
  * What a program publishes by itself, in one statement that commits by itself (`publish` in schema.ts): one way to the server and back, where
- * BEGIN, the messages and COMMIT are three. `context`: of a connection without a transaction. `removals`: up to when numbers that are
- * remembered hold.
+ * BEGIN, the messages and COMMIT are three. `context`: of a connection without a transaction.
  *
- * Undefined: nothing was written, and it takes a transaction. A lost connection says nothing of what became of it.
+ * Undefined: nothing was written, and it takes a transaction. A lost connection says nothing of what became of it; see `asIfAnswered`.
  */
 export async function publishAtOnce(
   context: StoreContext,
   record: PostgresTopicRecord,
   envelopes: readonly Envelope[],
-  removals: string | undefined,
+  { removals, receipt }: AtOnce,
 ): Promise<AppendStatus[] | undefined> {
   let others = envelopes.length
   const publish: Recorder = async (dedup, inputs) => {
@@ -37,12 +45,13 @@ export async function publishAtOnce(
     others -= rows.length
     const row = await context.sql.row(
       `select coalesce(fresh, 'all') as fresh
-       from {s}.publish($1::int, $2::int, $3::int, $4::text, $5::text, $6::int, $7::int)`,
+       from {s}.publish($1::int, $2::int, $3::int, $4::text, $5::text, $6::bigint, $7::int, $8::int)`,
       record.topic,
       record.partitions,
       dedup,
       removals ?? null,
       columnsOf(record.name, rows),
+      receipt,
       rows.length,
       others,
     )
@@ -57,4 +66,30 @@ export async function publishAtOnce(
     if ((error as { readonly code?: unknown } | undefined)?.code === wantsTransaction) return undefined
     throw error
   }
+}
+
+/**
+ * The answer to `publishAtOnce` was lost, and the same has been appended again: what the first call wrote is a duplicate of its own, and
+ * was accepted. `sinceXid`: a transaction that began before that call.
+ */
+export async function asIfAnswered(
+  sql: Sql,
+  record: PostgresTopicRecord,
+  envelopes: readonly Envelope[],
+  again: readonly AppendStatus[],
+  { receipt, sinceXid }: { readonly receipt: number; readonly sinceXid: string },
+): Promise<AppendStatus[]> {
+  const rows = await sql.rows(
+    `select source, id from {s}.log where xid >= $3::text::xid8 and receipt = $2::bigint
+       and partition in (select partition from {s}.partition where topic = $1::int)`,
+    record.topic,
+    receipt,
+    sinceXid,
+  )
+  const own = new Set(rows.map(({ source, id }) => `${textOf(source)}\n${textOf(id)}`))
+  // Of repeats within the call the first was accepted.
+  return again.map((status, index) => {
+    const { source, id } = envelopes[index] as Envelope
+    return status === 'duplicate' && own.delete(`${source}\n${id}`) ? 'accepted' : status
+  })
 }

@@ -22,10 +22,12 @@ export const migrations: readonly string[] = [
     head bigint not null default 0, tail bigint not null default 0, seen pg_snapshot not null default '3:3:',
     unique (topic, number)) with (fillfactor = 50);
 
-  -- The log. A row enters without an offset; xid is the transaction that wrote it.
+  -- The log. A row enters without an offset; xid is the transaction that wrote it. receipt: a random number of the call that published it by
+  -- itself, by which its publisher finds it again when the answer is lost.
   create table {s}.log (
     message bigint generated always as identity primary key, partition integer not null, xid xid8 not null default pg_current_xact_id(),
-    source text not null, id text not null, sequence bigint, key text, type text, time_ms bigint not null, headers text, data text not null);
+    source text not null, id text not null, sequence bigint, key text, type text, time_ms bigint not null, headers text, data text not null,
+    receipt bigint);
   create index log_new on {s}.log (partition, xid, message);
   -- Offsets, in the order in which messages became visible: those from first to last are the messages listed.
   create table {s}.log_position (
@@ -273,7 +275,7 @@ export const migrations: readonly string[] = [
   --
   -- What is known already is looked up first, as a hint: whether an identity is new is decided by its index, here by a violation. Then
   -- somebody else was just writing one of them, and each row is asked for its place (on conflict), which costs a third more.
-  create function {s}.append(wanted integer, known integer, wanted_dedup integer, messages text,
+  create function {s}.append(wanted integer, known integer, wanted_dedup integer, messages text, receipt bigint,
       out recorded bigint, out fresh text, out written bigint) language plpgsql
     set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
   #variable_conflict use_column
@@ -295,8 +297,8 @@ export const migrations: readonly string[] = [
         asked as materialized (
           select wanted_dedup is null or {s}.may_append(wanted, wanted_dedup, c.n) as may from counted c),
         put as (
-          insert into {s}.log (partition, source, id, sequence, key, type, time_ms, headers, data)
-          select r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data from asked a, {s}.topic t, r
+          insert into {s}.log (partition, source, id, sequence, key, type, time_ms, headers, data, receipt)
+          select r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data, receipt from asked a, {s}.topic t, r
           where a.may and t.topic = wanted and t.partitions = known and r.partition is not null and not r.seen
           order by r.n returning 1)
       select c.n, (select coalesce(string_agg(r.n::text, ',') filter (where r.identity is not null and not r.seen), '')
@@ -304,13 +306,13 @@ export const migrations: readonly string[] = [
         into recorded, fresh, written from counted c;
     exception when unique_violation then
       select a.recorded, a.fresh, a.written into recorded, fresh, written
-        from {s}.append_contended(wanted, known, wanted_dedup, messages) a;
+        from {s}.append_contended(wanted, known, wanted_dedup, messages, receipt) a;
     end;
   end
   $$;
 
   -- The same where others are writing some of these identities at this moment: waits for them, row by row.
-  create function {s}.append_contended(wanted integer, known integer, wanted_dedup integer, messages text,
+  create function {s}.append_contended(wanted integer, known integer, wanted_dedup integer, messages text, receipt bigint,
       out recorded bigint, out fresh text, out written bigint) language plpgsql set plan_cache_mode = force_generic_plan as $$
   #variable_conflict use_column
   begin
@@ -325,8 +327,8 @@ export const migrations: readonly string[] = [
       asked as materialized (
         select wanted_dedup is null or {s}.may_append(wanted, wanted_dedup, c.n) as may from counted c),
       put as (
-        insert into {s}.log (partition, source, id, sequence, key, type, time_ms, headers, data)
-        select r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data from asked a, {s}.topic t, r
+        insert into {s}.log (partition, source, id, sequence, key, type, time_ms, headers, data, receipt)
+        select r.partition, r.source, r.id, r.sequence, r.key, r.type, r.time_ms, r.headers, r.data, receipt from asked a, {s}.topic t, r
         where a.may and t.topic = wanted and t.partitions = known and r.partition is not null
           and (r.identity is null or (select c.all_new from counted c)
             or (r.source collate "C", r.identity) in (select k.source, k.key from taken k))
@@ -342,14 +344,14 @@ export const migrations: readonly string[] = [
   -- append as a transaction of its own: what a program publishes by itself, in one call. All messages have an identity and a partition;
   -- count: how many there are; others: repeats that are not among them. Raises OF001, and nothing is written, where more has to be looked
   -- into, or where something was removed of which the caller remembers numbers.
-  create function {s}.publish(wanted integer, known integer, wanted_dedup integer, removals text, messages text,
+  create function {s}.publish(wanted integer, known integer, wanted_dedup integer, removals text, messages text, receipt bigint,
       count integer, others integer, out fresh text) language plpgsql set plan_cache_mode = force_generic_plan as $$
   declare
     recorded bigint;
     written bigint;
   begin
     select a.recorded, a.fresh, a.written into recorded, publish.fresh, written
-      from {s}.append(wanted, known, wanted_dedup, messages) a;
+      from {s}.append(wanted, known, wanted_dedup, messages, receipt) a;
     if written <> recorded or (select m.value from {s}.meta m where m.name = 'removals') is distinct from publish.removals then
       raise exception using errcode = 'OF001', message = 'published in a transaction of several statements';
     end if;

@@ -122,11 +122,7 @@ export class SimulatedPostgres implements Database<unknown> {
         label: what,
         locks: false,
         faults: this.#faultsOf(what),
-        begin: (fault) => {
-          // Nobody knows its transaction's number: what is repeated may find itself, and be told that it is a duplicate.
-          if (fault.endsWith('connection lost')) this.#options.log.unanswered(this.#options.self)
-          void this.#committing(run, { what }, fault).then(resolve, reject)
-        },
+        begin: (fault) => void this.#committing(run, { what }, fault).then(resolve, reject),
       })
     })
   }

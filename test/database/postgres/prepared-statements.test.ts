@@ -6,6 +6,7 @@ import type { App } from '../../../src/index.ts'
 import { onefold, topic } from '../../../src/index.ts'
 import { pgbouncer, pgbouncerMissing } from '../../support/pgbouncer.ts'
 import { temporaryPostgres } from '../../support/postgres.ts'
+import { tcpProxy } from '../../support/tcp-proxy.ts'
 import { stopAfterwards } from '../../support/temporary.ts'
 
 interface Note {
@@ -131,6 +132,28 @@ test('behind a pooler in transaction mode nothing is prepared', async (context) 
   await publish(0, 20)
   expect(await prepared()).toEqual([])
   expect(await applied()).toEqual(idsUpTo(20))
+})
+
+test('a connection that breaks while it is asked where it leads ends nobody, and the next one is asked', async () => {
+  const { url } = await temporaryPostgres()
+  const { hostname, port } = new URL(url)
+  const proxy = await tcpProxy({ host: hostname, port: Number(port) })
+  onTestFinished(() => proxy.stop())
+  const through = new URL(url)
+  through.port = String(proxy.port)
+  const cut = proxy.cutAt('select pg_backend_pid() as pid', 'never-sent')
+  const pool = new Pool({ connectionString: through.href, max: 2 })
+  const app = stopAfterwards(onefold({ source: 'shop', database: postgres(pool, { migrations: 'apply' }) }))
+  onTestFinished(async () => {
+    await app.stop()
+    await pool.end()
+  })
+  await app.publish(notes, { id: 'a' }).catch(() => undefined)
+  await cut
+  for (let n = 0; n < 20; n++) await app.publish(notes, { id: idOf(n) })
+  expect((await pool.query('select id from onefold.message order by id')).rows.map((row) => row.id).slice(-20)).toEqual(
+    idsUpTo(20),
+  )
 })
 
 test('preparedStatements that is neither true nor false is refused by name', () => {
