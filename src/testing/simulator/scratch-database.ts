@@ -43,7 +43,8 @@ export function planned(text: string, values: readonly unknown[] = []): unknown 
 
 /**
  * An empty database of its own on a server for tests, with Onefold's tables in it. It is dropped by `close`, and touches no other
- * database. Commits do not wait for the disk: what a power cut leaves is not what is looked at.
+ * database. Commits do not wait for the disk: what a power cut leaves is not what is looked at. What a killed process has left
+ * there is dropped by the next one.
  */
 export class ScratchDatabase {
   readonly version: string
@@ -68,19 +69,24 @@ export class ScratchDatabase {
     const url = urlOf(given)
     const admin = new library.Client({ connectionString: url.href })
     admin.on('error', () => undefined)
-    const name = prefix + runtime.uuid().replaceAll('-', '')
     let server: Record<string, unknown> | undefined
     try {
       await admin.connect()
       const answer = await admin.query(
-        "select current_setting('server_version') as version, current_setting('is_superuser') as superuser",
+        `select current_setting('server_version') as version, current_setting('is_superuser') as superuser,
+           (select oid from pg_database where datname = current_database()) as admin`,
       )
       server = answer.rows[0]
     } catch (error) {
       await admin.end().catch(() => undefined)
       throw cannot(`the server at ${shown(url)} cannot be reached`, error)
     }
+    // Locks are of the database that is connected to: only who was here can say that its own is not needed any more.
+    const family = `${prefix}${String(server?.admin)}_`
+    const name = family + runtime.uuid().replaceAll('-', '')
     try {
+      await dropAbandoned(admin, family)
+      await admin.query(`select pg_advisory_lock(${lockOf(name)})`)
       await admin.query(`create database ${name}`)
     } catch (error) {
       await admin.end().catch(() => undefined)
@@ -138,6 +144,22 @@ export class ScratchDatabase {
     } finally {
       await this.#admin.end().catch(() => undefined)
     }
+  }
+}
+
+/** Held, by the session that made it, for as long as the database is needed. */
+const lockOf = (name: string): string => `hashtextextended('${name}', 0)`
+
+/** What was made by a process that has been killed since: its session is gone, and with it the lock. */
+async function dropAbandoned(admin: PgConnected, family: string): Promise<void> {
+  const { rows } = await admin.query('select datname from pg_database where starts_with(datname, $1)', [family])
+  for (const { datname } of rows) {
+    const name = String(datname)
+    const { rows: taken } = await admin.query(`select pg_try_advisory_lock(${lockOf(name)}) as taken`)
+    if (taken[0]?.taken !== true) continue
+    // Somebody else may be dropping it as well, or may be connected without being us.
+    await admin.query(`drop database if exists ${name}`).catch(() => undefined)
+    await admin.query(`select pg_advisory_unlock(${lockOf(name)})`)
   }
 }
 
