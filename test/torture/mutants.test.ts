@@ -85,7 +85,7 @@ const mutants: readonly Mutant[] = [
   {
     without: 'the wait of an outbox row for the broker: it is removed before it is sent',
     file: 'outbox/relay.ts',
-    from: "await runtime.reached?.('relay:read')",
+    from: "await runtime.reached?.('relay:numbered')",
     to: "await database.write((session) => session.outbox.remove(rows.map((row) => row.row)), { what: 'mutant' })",
     run: relays,
     breaks: 'unheard',

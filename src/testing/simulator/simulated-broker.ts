@@ -24,6 +24,7 @@ export class SimulatedBroker implements Broker {
         redelivery: personality === 'queue' ? 'also what was settled' : 'what was not settled',
         'may hold duplicates': personality !== 'log',
         'recognises repeats': false,
+        'keeps order when it refuses': personality === 'log',
         'gives offsets': personality !== 'queue',
         'delayed delivery': false,
         'acknowledged means on disk': true,
