@@ -77,7 +77,7 @@ const delivery: readonly SimulatorMutant[] = [
     'ledger, log with duplicates',
     'the inbox answer: what was seen is called new',
     inbox,
-    "return answer === 'reused' ? 'id-reused' : answer",
+    "return claimStatus(answer === 'reused' ? 'id-reused' : answer, numbers?.[index], envelope)",
     "return 'new'",
   ),
   one('ledger, log with duplicates', 'the inbox question', 'consume/triage.ts', 'claims && beyond.length > 0', 'false'),
@@ -111,7 +111,7 @@ const delivery: readonly SimulatorMutant[] = [
     'ledger, log with duplicates',
     'the wait of an outbox row for the broker: it is removed before it is sent',
     'outbox/relay.ts',
-    "await runtime.reached?.('relay:read')",
+    "await runtime.reached?.('relay:numbered')",
     "await database.write((session) => session.outbox.remove(rows.map((row) => row.row)), { what: 'relay' })",
   ),
   one(
