@@ -115,6 +115,20 @@ const delivery: readonly SimulatorMutant[] = [
     "await database.write((session) => session.outbox.remove(rows.map((row) => row.row)), { what: 'relay' })",
   ),
   one(
+    'ledger, log with duplicates',
+    'the order of a key at a broker that refuses one message and takes the next',
+    'outbox/send.ts',
+    'if (oneOfEach && order !== undefined && inCall.has(order)) later.push(row)',
+    'if (later.length > 1e9) later.push(row)',
+  ),
+  one(
+    'ledger, log with duplicates',
+    'the wait of a key behind a message that the broker has refused',
+    'outbox/send.ts',
+    'if (order !== undefined && held.has(order)) continue',
+    '',
+  ),
+  one(
     'failing, hold',
     'the rollback of a handler that failed',
     'database/sqlite/session.ts',
@@ -352,11 +366,18 @@ const conditions: readonly SimulatorMutant[] = [
     'const status = answer',
   ),
   one(
-    'unordered, queue',
+    'unordered, queue, without repeats',
     'the doubt about what comes when it is forgotten',
     'consume/triage.ts',
     "else if (status === 'too-old')",
     "else if (status === 'never')",
+  ),
+  one(
+    'unordered, queue',
+    'the number that a message has from an outbox',
+    inbox,
+    'const numbers = this.#windows.claimOutboxNumbers(topic, group, envelopes)',
+    'const numbers = [] as undefined[]',
   ),
   one(
     'ledger',
