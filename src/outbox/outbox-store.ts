@@ -34,8 +34,8 @@ export interface OutboxStore {
   read(limit: number): Awaitable<readonly OutboxRow[]>
   /**
    * The same, in a commit under the relay's lease: each row that has no number is given the next one of its series, in this order. To
-   * be committed before any of them is sent. The series is named after the incarnation that numbers (on PostgreSQL also after the life
-   * of the server, which may have lost the last numbers given), so a copy of the database never goes on with numbers of another.
+   * be committed before any of them is sent. The series is named after the incarnation that numbers, on PostgreSQL also after the table
+   * and the life of the server: a dump that is restored, or a server that has lost the last commits, goes on with numbers of its own.
    */
   number(limit: number): Awaitable<readonly NumberedRow[]>
   remove(rows: readonly bigint[]): Awaitable<void>

@@ -71,8 +71,8 @@ export class PostgresOutboxStore implements OutboxStore {
          select o.outbox, o.topic, o.partition from {s}.outbox o
          where o.outbox in (select json_array_elements_text($1::json)::bigint) and o.number is null order by o.outbox for update),
        fresh as materialized (
-         select h.outbox, ((select m.value from {s}.meta m where m.name = 'incarnation') || $2::text || '/' || h.topic || '/' ||
-           h.partition::text) collate "C" as series from held h),
+         select h.outbox, ((select m.value from {s}.meta m where m.name = 'incarnation') || '.' || '{s}.outbox'::regclass::oid::text || $2::text
+           || '/' || h.topic || '/' || h.partition::text) collate "C" as series from held h),
        counted as materialized (select series, count(*) as n from fresh group by series),
        taken as (
          insert into {s}.outbox_series as l (series, last) select series, n from counted order by series
@@ -83,7 +83,7 @@ export class PostgresOutboxStore implements OutboxStore {
        update {s}.outbox o set series = p.series, number = p.number from placed p where o.outbox = p.outbox
        returning o.outbox, o.series, o.number`,
       JSON.stringify(rows),
-      // What the server had given last may be lost with its life, unless it flushes every commit.
+      // Tables restored from a dump have an oid of their own, and what was given last may be lost with a life of the server.
       this.#context.life === undefined ? '' : `.${this.#context.life.slice(0, 8)}`,
     )
     return new Map(

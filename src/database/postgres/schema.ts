@@ -137,7 +137,7 @@ export const migrations: readonly string[] = [
     deliver_at_ms bigint, partition integer not null default 0, ordered text not null default 'key',
     series text collate "C", number bigint, refused_ms bigint, refusal text,
     source text not null, id text not null, sequence bigint, key text, type text, time_ms bigint not null, headers text, data text not null);
-  -- A series is an incarnation of these tables in a life of the server, a topic and a partition.
+  -- A series is an incarnation of these tables (with the oid of outbox) in a life of the server, a topic and a partition.
   create table {s}.outbox_series (series text collate "C" primary key, last bigint not null) with (fillfactor = 50);
 
   create table {s}.schedule (

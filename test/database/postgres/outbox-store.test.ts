@@ -86,7 +86,8 @@ test('numbers are given in order, without gaps, in one statement however many; a
   await relay.blocked()
   await erasing.commit()
   const numbers = (rows: readonly NumberedRow[]): unknown[] => rows.map(({ envelope: { id }, number }) => [id, number])
-  const series = `inc/orders/${partitionOf('a', 8)}`
+  const [oid] = await stores.column("select '{s}.outbox'::regclass::oid::int")
+  const series = `inc.${oid}/orders/${partitionOf('a', 8)}`
   expect(numbers(await numbering)).toEqual([
     ['a', { series, number: 1n }],
     ['c', { series, number: 2n }],
