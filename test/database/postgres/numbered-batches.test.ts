@@ -10,6 +10,8 @@ const from = (series: string, number: number, more: Partial<Envelope> = {}): Env
 async function subject() {
   const stores = await StoresOnPostgres.create()
   await stores.write(({ groups }) => groups.declare(subscription, { startFrom: 'earliest', semantics: 'effectively-once' }))
+  // Nobody waits for the window itself to be made.
+  await stores.write(({ inbox }) => inbox.claim(subscription, [envelope('before')]))
   return stores
 }
 
