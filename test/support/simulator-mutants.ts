@@ -111,8 +111,8 @@ const delivery: readonly SimulatorMutant[] = [
     'ledger, log with duplicates',
     'the wait of an outbox row for the broker: it is removed before it is sent',
     'outbox/relay.ts',
-    "await runtime.reached?.('relay:numbered')",
-    "await database.write((session) => session.outbox.remove(rows.map((row) => row.row)), { what: 'relay' })",
+    'return await session.outbox.number(batchRows)',
+    'const next = await session.outbox.number(batchRows); await session.outbox.remove(next.map(({ row }) => row)); return next',
   ),
   one(
     'ledger, log with duplicates',
