@@ -10,6 +10,8 @@ export interface AppEvent {
     | 'database-error'
     | 'window-shrunk'
     | 'schedule-failed'
+    /** The broker will never take a message of the outbox (`id`): it stays there, and `status` counts it. Told once. */
+    | 'outbox-refused'
     /** The database has been moved away: this app's consumers have stopped. Told once. */
     | 'moved'
   readonly topic?: string | undefined

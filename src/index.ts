@@ -87,7 +87,7 @@ export type {
   Weakening,
   WindowGuarantee,
 } from './guarantee/guarantee.ts'
-export type { DatabaseStatus, GroupStatus, OwnerStatus, ScheduleStatus, TopicStatus } from './inspect/status.ts'
+export type { DatabaseStatus, GroupStatus, OutboxStatus, OwnerStatus, ScheduleStatus, TopicStatus } from './inspect/status.ts'
 export type { Delivery, Envelope, Message, Receipt } from './message.ts'
 export { onefold } from './onefold.ts'
 export { PublishIncompleteError } from './publish/publish-incomplete.ts'

@@ -211,6 +211,10 @@ class OnefoldApp<Tx> implements App<Tx>, Simulable {
           database: this.#database as Database<unknown>,
           broker: this.#broker,
           topicNamed: (name) => this.#topics.get(name),
+          onRefused: ({ topic, envelope: { id, source } }, error) => {
+            const message = `the broker refuses message ${id} of topic ${topic} for good; it stays in the outbox, and later ones go on: ${error.message}`
+            this.#report({ kind: 'outbox-refused', topic, id, source, message, error })
+          },
         })
         this.#relay.start()
       }

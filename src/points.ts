@@ -22,7 +22,8 @@ export const consumePoints = [
 export const callPoints = ['call:intended', 'call:answered', 'call:journaled'] as const
 
 export const receivePoints = ['consume:acknowledged', 'consume:receiving', 'consume:received-done'] as const
-export const relayPoints = ['relay:read', 'relay:sent', 'relay:removed'] as const
+/** In a steady flow the next rows are numbered in the commit before 'relay:removed', and the first two are not passed. */
+export const relayPoints = ['relay:read', 'relay:numbered', 'relay:sent', 'relay:removed'] as const
 
 export const schedulePoints = ['schedule:due', 'schedule:published', 'schedule:committed'] as const
 

@@ -11,7 +11,15 @@ export interface Broker {
   readonly card: BrokerCard
   open(runtime: Runtime): Promise<void>
   close(): Promise<void>
-  /** Answers per message and in order: durable as the card says, or why not. */
+  /**
+   * Answers per message and in order: durable as the card says, or why not. An error with `retry: 'never'` says that this message can
+   * never be taken as it is; with any other it may be handed over again, and so may all when the call rejects: some of them may have
+   * been taken.
+   *
+   * The order of a key: what is handed over first is taken first, and nothing is taken after an earlier message of the same key was
+   * refused for now. A broker that cannot keep the second part says so (`'keeps order when it refuses': false`), and is handed one
+   * message of a key at a time.
+   */
   publish(
     topic: AnyTopic,
     envelopes: readonly Envelope[],

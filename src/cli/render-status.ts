@@ -36,6 +36,9 @@ export function renderStatus(status: DatabaseStatus, nowMs: number, kind: 'file'
     ...(status.outbox.unsent > 0
       ? [`${count(status.outbox.unsent)} in the outbox, the oldest for ${age(status.outbox.oldestAgeMs)}`]
       : []),
+    ...(status.outbox.refused > 0
+      ? [`${count(status.outbox.refused)} in the outbox REFUSED FOR GOOD by the broker (column refusal says why)`]
+      : []),
   ]
   if (waiting.length > 0) parts.push(`\n${waiting.join('; ')}\n`)
   return parts.join('')

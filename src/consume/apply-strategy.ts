@@ -146,11 +146,16 @@ export class ApplyStrategy implements Strategy {
     items: readonly Item[],
     { together, mark }: { readonly together: boolean; readonly mark?: string | undefined },
   ): Promise<Tally> {
-    const { runtime, claims } = this.#context
+    const { runtime, claims, subscription } = this.#context
     const startedMs = runtime.monotonicMs()
     const late = (): boolean => session.full === true || runtime.monotonicMs() - startedMs > commitAfterMs
     const total = emptyTally()
     const size = claims ? claimSlice : items.length
+    if (items.length > size)
+      await session.inbox.lockSets?.(
+        subscription,
+        items.map((item) => item.envelope),
+      )
     while (total.done < items.length && (total.done === 0 || !late())) {
       const slice = items.slice(total.done, total.done + size)
       const view: PartitionState = { ...state, held: total.held ?? state.held }
@@ -180,7 +185,7 @@ export class ApplyStrategy implements Strategy {
       const refused = await this.#context.emit(session, total.outgoing)
       if (refused !== undefined) throw new PublishRefused(refused.message)
     }
-    if (mark !== undefined) await session.startMarks.clear(this.#context.subscription, state.partition, mark)
+    if (mark !== undefined) await session.startMarks.clear(subscription, state.partition, mark)
     return this.#finish(session, state, items, total)
   }
 

@@ -1,6 +1,7 @@
 import { OnefoldError } from '../errors.ts'
 import type { Delivery, Envelope, Message } from '../message.ts'
 import { identityOf } from '../message.ts'
+import { withoutOutboxNumber } from '../outbox-number.ts'
 import { parseJson } from '../parse-json.ts'
 import type { AnyTopic, ParseFailure } from '../topic.ts'
 import { parseData, schemaError } from '../topic.ts'
@@ -64,7 +65,7 @@ export function messageOf(item: Item): Message<unknown> {
     ...(envelope.key === undefined ? {} : { key: envelope.key }),
     type: envelope.type,
     time: new Date(envelope.timeMs).toISOString(),
-    headers: envelope.headers,
+    headers: withoutOutboxNumber(envelope.headers),
     data: item.data,
   })
 }

@@ -58,6 +58,11 @@ export interface BrokerClaims {
   readonly 'may hold duplicates': boolean
   /** It answers a repeated publish of one identity with 'duplicate'. */
   readonly 'recognises repeats': boolean
+  /**
+   * In one call of `publish` it takes no message after an earlier one of the same key that it has refused for now. False: an outbox
+   * hands it one message of a key at a time.
+   */
+  readonly 'keeps order when it refuses': boolean
   /** How long and how many; absent where the app's own `dedupWindow` applies. */
   readonly 'dedup window ms'?: number
   readonly 'dedup window ids'?: number

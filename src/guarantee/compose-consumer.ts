@@ -106,6 +106,7 @@ function windowOf({ settings }: DeclaredConsumer, topology: Topology): WindowGua
       ms,
       maxIds,
       older: 'taken for a new message',
+      sentByOutbox: 'as any other',
       says: `Repeats are recognised when they are published, ${remembered(ms, maxIds)}${brokerIsDatabase ? ', and as long as the first one waits' : ''}; a repeat that comes later is taken for a new message.`,
     }
   }
@@ -115,6 +116,7 @@ function windowOf({ settings }: DeclaredConsumer, topology: Topology): WindowGua
       ms: null,
       maxIds: null,
       older: 'run again',
+      sentByOutbox: 'as any other',
       says: 'No repeat is recognised: the handler runs again.',
     }
   const { ms, maxIds } = dedupWindow
@@ -123,11 +125,12 @@ function windowOf({ settings }: DeclaredConsumer, topology: Topology): WindowGua
     ms,
     maxIds,
     older: settings.semantics === 'effectively-once' ? 'waits for a person' : 'not run',
+    sentByOutbox: 'for ever',
     says: `The group remembers identities ${remembered(ms, maxIds)}${
       settings.semantics === 'effectively-once'
         ? ', and as long as the message waits. A message known to be older, by the time its producer stated, waits for a person (late-message); where its age cannot be known, or its producer states a time over an hour ahead, it is applied again.'
         : '. A message known to be older is not run.'
-    }`,
+    } What an outbox of Onefold has sent is known by its number for ever, whoever repeats it on the way.`,
   }
 }
 

@@ -52,7 +52,10 @@ export function composeBroker({ broker, brokerIsDatabase }: Topology): BrokerGua
     says: [
       brokerIsDatabase
         ? 'The database is its own broker: its log is the outbox too, and a message has no hop to make.'
-        : 'Messages leave the database by its outbox: sent after the commit, as often as it takes, under one identity.',
+        : 'Messages of handlers and transactions leave the database by its outbox: sent after the commit, as often as it takes, under one identity and one number.',
+      ...(brokerIsDatabase || claims['keeps order when it refuses'] === true
+        ? []
+        : ['It may take a message after it has refused an earlier one: the outbox hands it one message of a key at a time.']),
       `First deliveries come in ${claims.order === 'none' ? 'no order' : `order ${claims.order}`}; ${claims.redelivery} may be handed over again.`,
       ...(claims['may hold duplicates'] === false
         ? []

@@ -109,6 +109,8 @@ export interface WindowGuarantee {
   readonly maxIds: number | null
   /** What becomes of a repeat that is older. */
   readonly older: string
+  /** A repeat, on the way, of what an outbox of Onefold has sent: known by the number of its row for ever, or as any other is. */
+  readonly sentByOutbox: 'for ever' | 'as any other'
   readonly says: string
 }
 

@@ -17,8 +17,18 @@ export interface DatabaseStatus {
   /** Published with `deliverAt`, and not due yet. */
   readonly scheduled: number
   readonly schedules: readonly ScheduleStatus[]
-  readonly outbox: { readonly unsent: number; readonly oldestAgeMs: number | null }
+  readonly outbox: OutboxStatus
   readonly dedupWindows: readonly DedupWindowStatus[]
+}
+
+/** What a broker outside this database does not have yet. */
+export interface OutboxStatus {
+  /** To be sent, or sent and not confirmed. */
+  readonly unsent: number
+  /** How long the oldest of them has been there, in ms; null when there is none. */
+  readonly oldestAgeMs: number | null
+  /** The broker will never take them as they are (another body under a known id): they wait for somebody to look. */
+  readonly refused: number
 }
 
 /** The identities that a topic (at publish) or a group (its inbox) remembers. */

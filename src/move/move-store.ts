@@ -252,7 +252,24 @@ export const movedTables: readonly MovedTable[] = [
     generation: 'integer',
     key: 'text',
   }),
-  table('outbox', { outbox: 'integer', topic: 'text', cause: 'text', appended_ms: 'integer', deliver_at_ms: 'integer' }, message),
+  // What has a number keeps it; the rest is numbered in the target, in series of its own.
+  table(
+    'outbox',
+    {
+      outbox: 'integer',
+      topic: 'text',
+      cause: 'text',
+      appended_ms: 'integer',
+      deliver_at_ms: 'integer',
+      partition: 'integer',
+      ordered: 'text',
+      series: 'text',
+      number: 'integer',
+      refused_ms: 'integer',
+      refusal: 'prose',
+    },
+    message,
+  ),
   table('schedule', { schedule: 'integer', due_ms: 'integer', topic: 'integer' }, message),
   table('cron', {
     topic: 'text',

@@ -1,12 +1,15 @@
 import type { Broker } from '../broker/broker.ts'
 import type { Database } from '../database/database.ts'
+import type { OnefoldError } from '../errors.ts'
 import { isOnefoldError } from '../errors.ts'
 import type { Ownership } from '../ownership/ownership.ts'
 import type { Lease } from '../ownership/ownership-store.ts'
 import type { Runtime } from '../runtime.ts'
 import type { AnyTopic } from '../topic.ts'
 import { adoptTopic } from '../topic.ts'
-import type { OutboxRow } from './outbox-store.ts'
+import type { NumberedRow, OutboxRow } from './outbox-store.ts'
+import type { Sent } from './send.ts'
+import { send } from './send.ts'
 
 const batchRows = 500
 const longestWaitMs = 10_000
@@ -21,12 +24,23 @@ export interface RelayOptions {
   /** The topic as the program declared it, where it did. */
   readonly topicNamed: (name: string) => AnyTopic | undefined
   readonly onError: (error: unknown) => void
+  /** The broker will never take this row: told once its mark is committed. */
+  readonly onRefused: (row: OutboxRow, error: OnefoldError) => void
 }
 
 /**
- * Sends what committed transactions left in the outbox, in order, and removes a row only once the broker has it. A crash
- * in between sends it again under the same identity. A committed row always leaves, whatever becomes of the message
- * that caused it. One process at a time does it, under a lease.
+ * Sends what committed transactions left in the outbox, in order, and removes a row only once the broker has it. A committed row always
+ * leaves, whatever becomes of the message that caused it. One process at a time does it, under a lease.
+ *
+ * Before a row is sent for the first time it is given a number, in a commit under the lease's epoch (in a steady flow, that which
+ * removes the rows sent before it). A crash in between sends the row again, from whichever process or copy of the database, with that
+ * same number, and a receiver that has it knows it for ever (`InboxStore.claim`).
+ *
+ * A row that the broker will never take stays in the outbox, marked, and holds up nobody: `onRefused` hears of it once, `status`
+ * counts it. Its number is missing at the receivers: a gap, which is kept as one range. So is the number of a row that is erased after
+ * it was numbered; one erased before that has none.
+ *
+ * Bound: the oldest 500 rows are looked at. When those all wait behind refusals, so does what comes after them.
  */
 export class Relay {
   readonly #options: RelayOptions
@@ -66,10 +80,8 @@ export class Relay {
           continue
         }
         this.#changed = false
-        const rows = await database.read((stores) => stores.outbox.read(batchRows))
-        await runtime.reached?.('relay:read')
-        if (rows.length > 0) await this.#send(lease, rows)
-        else await this.#quiet()
+        await this.#sendAll(lease)
+        await this.#quiet()
         waitMs = 0
       } catch (error) {
         if (isOnefoldError(error, 'FENCED')) lease = undefined
@@ -87,38 +99,49 @@ export class Relay {
     return ownership.take('relay', { gone })
   }
 
-  async #send(lease: Lease, rows: readonly OutboxRow[]): Promise<void> {
-    const { database, broker, topicNamed, runtime } = this.#options
-    const byTopic = Map.groupBy(rows, (row) => row.topic)
-    const sent: bigint[] = []
-    let failure: unknown
-    for (const [name, group] of byTopic) {
-      const topic = topicNamed(name) ?? adoptTopic(name)
-      const results = await broker.publish(
-        topic,
-        group.map((row) => row.envelope),
-        { signal: this.#stop.signal },
-      )
-      for (let index = 0; index < group.length; index++) {
-        const result = results[index]
-        const row = group[index] as OutboxRow
-        // The same identity with another body was sent before: it can never be accepted, and waiting helps nobody.
-        if (!(result instanceof Error) || result.code === 'ID_REUSED') sent.push(row.row)
-        if (result instanceof Error) failure = result
-      }
+  /** Until nothing is left, or something must wait. */
+  async #sendAll(lease: Lease): Promise<void> {
+    const { broker, topicNamed, runtime } = this.#options
+    const { signal } = this.#stop
+    let rows = await this.#first(lease)
+    while (rows.length > 0 && !signal.aborted) {
+      const sent = await send(rows, { broker, topicNamed: (name) => topicNamed(name) ?? adoptTopic(name), signal })
+      await runtime.reached?.('relay:sent')
+      rows = await this.#commit(lease, sent)
+      await runtime.reached?.('relay:removed')
+      if (sent.failure !== undefined) throw sent.failure
     }
-    await runtime.reached?.('relay:sent')
-    if (sent.length > 0) {
-      await database.write(
-        async (session) => {
-          await session.ownership.guard(lease)
-          await session.outbox.remove(sent)
-        },
-        { what: 'relay' },
-      )
-    }
-    await runtime.reached?.('relay:removed')
-    if (failure !== undefined) throw failure
+  }
+
+  async #first(lease: Lease): Promise<readonly NumberedRow[]> {
+    const { database, runtime } = this.#options
+    const found = await database.read((stores) => stores.outbox.read(batchRows))
+    await runtime.reached?.('relay:read')
+    if (found.every(isNumbered)) return found
+    const rows = await this.#commit(lease)
+    await runtime.reached?.('relay:numbered')
+    return rows
+  }
+
+  /** Removes what the broker has, marks what it will never take, and numbers what is sent next. */
+  async #commit(lease: Lease, sent?: Sent): Promise<readonly NumberedRow[]> {
+    const { database, runtime, onRefused } = this.#options
+    const { taken = [], refused = [] } = sent ?? {}
+    if (sent !== undefined && taken.length === 0 && refused.length === 0) return []
+    const rows = await database.write(
+      async (session) => {
+        await session.ownership.guard(lease)
+        await session.outbox.remove(taken.map(({ row }) => row))
+        await session.outbox.refuse(
+          refused.map(({ row, error }) => ({ row: row.row, reason: `${error.code}: ${error.message}` })),
+          runtime.wallMs(),
+        )
+        return await session.outbox.number(batchRows)
+      },
+      { what: 'relay' },
+    )
+    for (const { row, error } of refused) onRefused(row, error)
+    return rows
   }
 
   async #quiet(): Promise<void> {
@@ -134,3 +157,5 @@ export class Relay {
     this.#wake = undefined
   }
 }
+
+const isNumbered = (row: OutboxRow): row is NumberedRow => row.number !== undefined

@@ -154,7 +154,7 @@ export class Publisher<Tx> {
       this.#options.met(topic)
       const envelopes = ofTopic.map((one) => one.envelope)
       if (!this.#options.brokerIsDatabase) {
-        await session.outbox.append(topic.name, ofTopic)
+        await session.outbox.append(topic, ofTopic)
         continue
       }
       const statuses = await session.log.append(await session.topics.declare(topic), envelopes)

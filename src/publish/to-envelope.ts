@@ -3,6 +3,7 @@ import type { PublishInsideOptions } from '../consume/consume-options.ts'
 import { OnefoldError } from '../errors.ts'
 import type { Awaitable, Envelope, Headers } from '../message.ts'
 import { emptyHeaders, reservedTypePrefix } from '../message.ts'
+import { reservedHeader } from '../outbox-number.ts'
 import type { Runtime } from '../runtime.ts'
 import { checkText } from '../text.ts'
 import type { AnyTopic, ParseFailure } from '../topic.ts'
@@ -102,6 +103,13 @@ function checkedHeaders(headers: Headers): Headers {
         'MESSAGE_INVALID',
         `header name ${JSON.stringify(name.slice(0, 40))} must be 1 to 100 letters, digits or any of . _ -`,
         { details: { field: 'headers' } },
+      )
+    }
+    if (reservedHeader.test(name)) {
+      throw new OnefoldError(
+        'MESSAGE_INVALID',
+        `headers.${name}: headers that begin with onefold- are Onefold's own; leave them out when you pass on those of another message.`,
+        { details: { field: `headers.${name}` } },
       )
     }
     const value = headers[name]

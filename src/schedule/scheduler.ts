@@ -5,6 +5,7 @@ import type { OnefoldError } from '../errors.ts'
 import { optionInvalid } from '../errors.ts'
 import type { AppEvent } from '../event.ts'
 import type { Awaitable, Envelope } from '../message.ts'
+import { isThenable } from '../message.ts'
 import { LeasedTask } from '../ownership/leased-task.ts'
 import type { Ownership } from '../ownership/ownership.ts'
 import type { Runtime } from '../runtime.ts'
@@ -84,7 +85,7 @@ export class Scheduler {
       pattern: cron.trim(),
       timeZone,
       data: options.data,
-      options: { ...(key === undefined ? {} : { key }), headers: { ...headers, 'onefold-schedule': name } },
+      options: { ...(key === undefined ? {} : { key }), ...(headers === undefined ? {} : { headers }) },
       missed,
       maxMissed,
       occurrences: undefined,
@@ -205,8 +206,11 @@ export class Scheduler {
     const { prepare, runtime } = this.#options
     const data =
       typeof schedule.data === 'function' ? schedule.data({ at: new Date(runtime.wallMs()), scheduledFor }) : schedule.data
-    const headers = { ...schedule.options.headers, 'onefold-scheduled-for': instant }
-    return prepare(schedule.topic, data, { ...schedule.options, headers, id: `${schedule.name}@${instant}` })
+    const prepared = prepare(schedule.topic, data, { ...schedule.options, id: `${schedule.name}@${instant}` })
+    // Nobody else may set headers of these names, so they are added to what was checked.
+    const own = { 'onefold-schedule': schedule.name, 'onefold-scheduled-for': instant }
+    const withOwn = (envelope: Envelope): Envelope => ({ ...envelope, headers: { ...envelope.headers, ...own } })
+    return isThenable(prepared) ? prepared.then(withOwn) : withOwn(prepared)
   }
 
   #report({ topic, name }: Schedule, error: unknown): void {

@@ -4,8 +4,10 @@ import { describe, expect, test } from 'vitest'
 import { inDatabaseBroker } from '../../src/broker/in-database/index.ts'
 import { nextStep } from '../../src/consume/attempts.ts'
 import { sqlite } from '../../src/database/sqlite/index.ts'
+import type { Broker } from '../../src/index.ts'
 import { explainText, onefold, topic } from '../../src/index.ts'
 import { unreliableBroker } from '../../src/testing/index.ts'
+import { scripted } from '../support/scripted-broker.ts'
 import { TemporaryFile, temporaryFolder } from '../support/temporary.ts'
 import { appWithCalls } from './app-with-calls.ts'
 
@@ -70,19 +72,38 @@ describe('app.explain()', () => {
       app.consume(orders, 'a', apply)
       app.consume(orders, { group: 'b', semantics: 'at-least-once', receive })
       app.consume(orders, { group: 'c', semantics: 'at-most-once', receive })
-      return app
-        .explain()
-        .consumers.map(({ window: { recognisedBy, ms, maxIds, older } }) => ({ recognisedBy, ms, maxIds, older }))
+      return app.explain().consumers.map(({ window: { recognisedBy, ms, maxIds, older, sentByOutbox } }) => ({
+        recognisedBy,
+        ms,
+        maxIds,
+        older,
+        sentByOutbox,
+      }))
     })
-    const log = { recognisedBy: 'log', ...dedupWindow, older: 'taken for a new message' }
+    const log = { recognisedBy: 'log', ...dedupWindow, older: 'taken for a new message', sentByOutbox: 'as any other' }
     expect(windows[0]).toEqual([log, log, log])
     expect(windows[1]).toEqual([
-      { recognisedBy: 'inbox', ...dedupWindow, older: 'waits for a person' },
-      { recognisedBy: 'nothing', ms: null, maxIds: null, older: 'run again' },
-      { recognisedBy: 'inbox', ...dedupWindow, older: 'not run' },
+      { recognisedBy: 'inbox', ...dedupWindow, older: 'waits for a person', sentByOutbox: 'for ever' },
+      { recognisedBy: 'nothing', ms: null, maxIds: null, older: 'run again', sentByOutbox: 'as any other' },
+      { recognisedBy: 'inbox', ...dedupWindow, older: 'not run', sentByOutbox: 'for ever' },
     ])
-    const theirs = { recognisedBy: 'broker', ms: 7 * 86_400_000, maxIds: 10_000_000, older: 'taken for a new message' }
+    const theirs = {
+      recognisedBy: 'broker',
+      ms: 7 * 86_400_000,
+      maxIds: 10_000_000,
+      older: 'taken for a new message',
+      sentByOutbox: 'as any other',
+    }
     expect(windows[2]).toEqual([theirs, theirs, theirs])
+  })
+
+  test('an outbox is said to hand a broker one message of a key at a time exactly where the card says that it needs that', () => {
+    const said = (broker: Broker) =>
+      onefold({ database: sqlite('never-opened.db'), broker })
+        .explain()
+        .broker.says.join(' ')
+    expect(said(scripted([]))).toMatch(/one identity and one number.*one message of a key at a time/)
+    expect(said(inDatabaseBroker(sqlite('never-opened-either.db')))).not.toContain('one message of a key at a time')
   })
 
   test.each([

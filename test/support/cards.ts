@@ -10,6 +10,7 @@ export function brokerCard(name: string, claims: Partial<BrokerClaims> = {}): Br
       redelivery: 'also what was settled',
       'may hold duplicates': true,
       'recognises repeats': false,
+      'keeps order when it refuses': false,
       'gives offsets': false,
       'delayed delivery': false,
       'acknowledged means on disk': false,

@@ -85,8 +85,8 @@ const mutants: readonly Mutant[] = [
   {
     without: 'the wait of an outbox row for the broker: it is removed before it is sent',
     file: 'outbox/relay.ts',
-    from: "await runtime.reached?.('relay:read')",
-    to: "await database.write((session) => session.outbox.remove(rows.map((row) => row.row)), { what: 'mutant' })",
+    from: 'return await session.outbox.number(batchRows)',
+    to: 'const next = await session.outbox.number(batchRows); await session.outbox.remove(next.map(({ row }) => row)); return next',
     run: relays,
     breaks: 'unheard',
   },

@@ -52,6 +52,7 @@ export class InDatabaseBroker implements Broker {
         redelivery: 'what was not settled',
         'may hold duplicates': false,
         'recognises repeats': true,
+        'keeps order when it refuses': true,
         ...(options.shared === undefined ? { 'dedup window ms': ownWindow.ms, 'dedup window ids': ownWindow.maxIds } : {}),
         'gives offsets': true,
         'delayed delivery': true,

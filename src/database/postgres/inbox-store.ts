@@ -1,4 +1,5 @@
 import { OnefoldError } from '../../errors.ts'
+import { claimStatus } from '../../inbox/claim-status.ts'
 import type { CheckpointStore, ClaimStatus, InboxStore, Progress, Subscription } from '../../inbox/inbox-store.ts'
 import type { Envelope } from '../../message.ts'
 import type { StoreContext } from './known.ts'
@@ -21,14 +22,20 @@ export class PostgresInboxStore implements InboxStore {
 
   async claim(subscription: Subscription, envelopes: readonly Envelope[]): Promise<ClaimStatus[]> {
     const number = await this.#subscriptions.number(subscription)
-    const { statuses } = await this.#windows.claim(subscription.topic, subscription.group, envelopes)
+    const { topic, group } = subscription
+    const numbers = await this.#windows.claimOutboxNumbers(topic, group, envelopes)
+    const { statuses } = await this.#windows.claim(topic, group, envelopes)
     // A parked message's identity is pinned: it may have been forgotten while it waits for a person.
     const fresh = statuses.some((status) => status === 'new' || status === 'too-old')
     const parked = fresh ? await parkedStatuses(this.#context.sql, number, envelopes) : []
     return statuses.map((status, index): ClaimStatus => {
       const answer = status === 'new' || status === 'too-old' ? (parked[index] ?? status) : status
-      return answer === 'reused' ? 'id-reused' : answer
+      return claimStatus(answer === 'reused' ? 'id-reused' : answer, numbers?.[index], envelopes[index] as Envelope)
     })
+  }
+
+  async lockSets({ topic, group }: Subscription, envelopes: readonly Envelope[]): Promise<void> {
+    await this.#windows.lockSets(topic, group, envelopes)
   }
 
   async forgottenMs({ topic, group }: Subscription): Promise<number | undefined> {

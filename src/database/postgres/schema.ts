@@ -132,10 +132,15 @@ export const migrations: readonly string[] = [
   create index call_key on {s}.call (key) where key is not null;
   create index call_generation on {s}.call (subscription, generation);
 
+  -- partition, ordered: where its topic puts it, and the order its topic keeps. series, number: given by the relay before it is sent for the
+  -- first time; number is the next of the series, without gaps. refused_ms: the broker will never take it, and it waits for somebody to look.
   create table {s}.outbox (
     outbox bigint generated always as identity primary key, topic text not null, cause text, appended_ms bigint not null,
-    deliver_at_ms bigint,
+    deliver_at_ms bigint, partition integer not null default 0, ordered text not null default 'key',
+    series text collate "C", number bigint, refused_ms bigint, refusal text,
     source text not null, id text not null, sequence bigint, key text, type text, time_ms bigint not null, headers text, data text not null);
+  -- A series is an incarnation of these tables (with the oid of outbox) in a life of the server, a topic and a partition.
+  create table {s}.outbox_series (series text collate "C" primary key, last bigint not null) with (fillfactor = 50);
 
   create table {s}.schedule (
     schedule bigint generated always as identity primary key, due_ms bigint not null, topic integer not null references {s}.topic,

@@ -1,7 +1,10 @@
 import { bodyDigest } from '../../canonical-json.ts'
 import { OnefoldError } from '../../errors.ts'
+import type { NumberStatus } from '../../inbox/claim-status.ts'
 import { SequenceSet } from '../../inbox/sequence-set.ts'
 import type { Envelope } from '../../message.ts'
+import type { OutboxNumber } from '../../outbox-number.ts'
+import { outboxSource } from '../../outbox-number.ts'
 import { hexOf } from './hex.ts'
 import type { Sql } from './sql.ts'
 import { numberOf, textOf } from './sql.ts'
@@ -35,7 +38,8 @@ export async function claimNumbers(
   messages: readonly Numbered[],
 ): Promise<ReadonlyMap<number, NumberedStatus>> {
   const statuses = new Map<number, NumberedStatus>()
-  const sets = await lockSets(sql, dedup, topic, [...new Set(messages.map(({ envelope: { source } }) => source))])
+  const sources = new Set(messages.map(({ envelope: { source } }) => source))
+  const sets = await lockSets(sql, dedup, [...sources], (source) => `${topic}/${source}`)
   const added = new Map<string, Added>()
   const seen: (Numbered & { readonly body: string })[] = []
   for (const message of messages) {
@@ -43,17 +47,13 @@ export async function claimNumbers(
     const { source } = envelope
     const body = hexOf(bodyDigest(envelope.json))
     const name = `${sequence} ${source}`
-    try {
-      if ((sets.get(source) as SequenceSet).add(sequence) === 'new') {
-        added.set(name, { source, sequence: sequence.toString(), body })
-        statuses.set(index, 'new')
-      } else if (added.has(name)) statuses.set(index, added.get(name)?.body === body ? 'seen' : 'reused')
-      else seen.push({ ...message, body })
-    } catch (error) {
-      // The bound on gaps: refused, never dropped.
-      if (!(error instanceof OnefoldError)) throw error
-      statuses.set(index, error)
-    }
+    const status = tried(sets.get(source) as SequenceSet, sequence)
+    if (status === 'new') {
+      added.set(name, { source, sequence: sequence.toString(), body })
+      statuses.set(index, 'new')
+    } else if (status !== 'seen') statuses.set(index, status)
+    else if (added.has(name)) statuses.set(index, added.get(name)?.body === body ? 'seen' : 'reused')
+    else seen.push({ ...message, body })
   }
   const known = await knownBodies(sql, dedup, seen)
   // Older than the digests kept: the number alone says it was received.
@@ -62,7 +62,67 @@ export async function claimNumbers(
   return statuses
 }
 
-async function lockSets(sql: Sql, dedup: number, topic: string, sources: readonly string[]): Promise<Map<string, SequenceSet>> {
+/**
+ * Checks and records numbers that outboxes gave, in order, in three statements however many there are. Sets of outboxes are locked before
+ * those of producers, by everybody.
+ */
+export async function claimOutboxNumbers(
+  sql: Sql,
+  dedup: number,
+  numbers: readonly (OutboxNumber | undefined)[],
+): Promise<(NumberStatus | undefined)[]> {
+  const sets = await lockSets(sql, dedup, outboxSources(numbers), String)
+  const grown = new Set<string>()
+  const statuses = numbers.map((one) => {
+    if (one === undefined) return undefined
+    const source = outboxSource(one.series)
+    const status = tried(sets.get(source) as SequenceSet, one.number)
+    if (status === 'new') grown.add(source)
+    return status
+  })
+  if (grown.size > 0) {
+    await sql.rows(
+      `update {s}.sequence s set ranges = r.ranges from json_to_recordset($2::json) as r (source text, ranges text)
+       where s.dedup = $1::int and s.source = r.source`,
+      dedup,
+      JSON.stringify([...grown].map((source) => ({ source, ranges: sets.get(source)?.toStored() }))),
+    )
+  }
+  return statuses
+}
+
+export const outboxSources = (numbers: readonly (OutboxNumber | undefined)[]): string[] => [
+  ...new Set(numbers.flatMap((one) => (one === undefined ? [] : [outboxSource(one.series)]))),
+]
+
+/** An error where the bound on gaps refuses this number, and only it: refused, never dropped. */
+function tried(set: SequenceSet, number: bigint): NumberStatus {
+  try {
+    return set.add(number)
+  } catch (error) {
+    if (error instanceof OnefoldError) return error
+    throw error
+  }
+}
+
+/** In the order in which claims lock them: those of outboxes first. */
+export async function lockSetsOf(
+  sql: Sql,
+  dedup: number,
+  outboxes: readonly string[],
+  sources: readonly string[],
+): Promise<void> {
+  if (outboxes.length > 0) await lockSets(sql, dedup, outboxes, String)
+  if (sources.length > 0) await lockSets(sql, dedup, sources, String)
+}
+
+/** `named`: what a source is called in errors. */
+async function lockSets(
+  sql: Sql,
+  dedup: number,
+  sources: readonly string[],
+  named: (source: string) => string,
+): Promise<Map<string, SequenceSet>> {
   const names = JSON.stringify(sources)
   await sql.rows(
     `insert into {s}.sequence (dedup, source, ranges)
@@ -79,7 +139,7 @@ async function lockSets(sql: Sql, dedup: number, topic: string, sources: readonl
   return new Map(
     rows.map((row) => {
       const [source, stored] = [textOf(row.source), textOf(row.ranges)]
-      return [source, SequenceSet.from(stored === '' ? undefined : stored, { source: `${topic}/${source}` })]
+      return [source, SequenceSet.from(stored === '' ? undefined : stored, { source: named(source) })]
     }),
   )
 }

@@ -59,8 +59,9 @@ const statusSql = `
     ${all(placesSql)} as places,
     ${all('select o.owner, o.pid, o.host, o.started_at, o.until_ms, (select count(*) from {s}.lease l where l.owner = o.owner) as leases from {s}.owner o order by o.owner')} as owners,
     (select count(*) from {s}.schedule) as scheduled,
-    (select count(*) from {s}.outbox) as unsent,
-    (select appended_ms from {s}.outbox order by outbox limit 1) as oldest_unsent_ms,
+    (select count(*) from {s}.outbox where refused_ms is null) as unsent,
+    (select min(appended_ms) from {s}.outbox where refused_ms is null) as oldest_unsent_ms,
+    (select count(*) from {s}.outbox where refused_ms is not null) as refused,
     ${all(windowsSql)} as windows`
 
 interface PartitionRow {
@@ -143,7 +144,11 @@ export async function readStatus(reader: PostgresStores, runtime: Runtime, where
     })),
     scheduled: numberOf(row.scheduled),
     schedules: (await reader.cron.list()).map((schedule) => ({ ...schedule, nextMs: null })),
-    outbox: { unsent: numberOf(row.unsent), oldestAgeMs: oldestUnsentMs === null ? null : nowMs - oldestUnsentMs },
+    outbox: {
+      unsent: numberOf(row.unsent),
+      oldestAgeMs: oldestUnsentMs === null ? null : Math.max(0, nowMs - oldestUnsentMs),
+      refused: numberOf(row.refused),
+    },
     dedupWindows: rows<WindowRow>('windows').map((window) =>
       windowStatus(window, { configured: configuredOf(meta), nowMs, runningMs: numberOf(meta.running_ms ?? 0) }),
     ),

@@ -1,11 +1,13 @@
 import { bodyDigest } from '../../canonical-json.ts'
 import { OnefoldError } from '../../errors.ts'
+import type { NumberStatus } from '../../inbox/claim-status.ts'
 import { idKey } from '../../inbox/id-key.ts'
 import type { Envelope } from '../../message.ts'
+import { outboxNumberOf } from '../../outbox-number.ts'
 import { hexOf } from './hex.ts'
 import type { StoreContext } from './known.ts'
 import type { Numbered } from './sequences.ts'
-import { claimNumbers } from './sequences.ts'
+import { claimNumbers, claimOutboxNumbers, lockSetsOf, outboxSources } from './sequences.ts'
 import { numberOf, numberOrNull, textOf } from './sql.ts'
 
 /** A known identity that is forgotten between two statements is asked for again. */
@@ -92,6 +94,27 @@ export class Windows {
       group,
     )
     return numberOrNull(row?.forgotten_ms) ?? undefined
+  }
+
+  /**
+   * Checks and records, in order, the numbers that outboxes gave. They need no window: each set is kept for ever. Undefined: none of
+   * these came by an outbox.
+   */
+  async claimOutboxNumbers(
+    topic: string,
+    group: string,
+    envelopes: readonly Envelope[],
+  ): Promise<readonly (NumberStatus | undefined)[] | undefined> {
+    const numbers = envelopes.map(outboxNumberOf)
+    if (numbers.every((number) => number === undefined)) return undefined
+    return claimOutboxNumbers(this.#context.sql, await this.number(topic, group), numbers)
+  }
+
+  async lockSets(topic: string, group: string, envelopes: readonly Envelope[]): Promise<void> {
+    const outboxes = outboxSources(envelopes.map(outboxNumberOf))
+    const sources = new Set(envelopes.flatMap(({ source, sequence }) => (sequence === undefined ? [] : [source])))
+    if (outboxes.length + sources.size > 1)
+      await lockSetsOf(this.#context.sql, await this.number(topic, group), outboxes, [...sources])
   }
 
   /** Checks and records, in order. A repeat within one call is 'seen' like any other. */

@@ -1,22 +1,21 @@
 import { bodyDigest } from '../../canonical-json.ts'
 import { OnefoldError } from '../../errors.ts'
 import { KeyHash } from '../../inbox/bloom-filter.ts'
+import type { NumberStatus } from '../../inbox/claim-status.ts'
 import { idKey } from '../../inbox/id-key.ts'
-import { SequenceSet } from '../../inbox/sequence-set.ts'
 import type { Envelope } from '../../message.ts'
+import { outboxNumberOf } from '../../outbox-number.ts'
 import { generationRows } from '../window-rules.ts'
 import { CollectedGenerations } from './collected-generations.ts'
 import type { SqlValue } from './connection.ts'
 import type { GenerationRow, SealedGenerations } from './generation-filters.ts'
 import { GenerationFilters } from './generation-filters.ts'
+import { sameBytes, Sequences } from './sequences.ts'
 import type { Statements } from './statements.ts'
 import { bulkSizes } from './statements.ts'
 
 const insertIdentity = 'insert into {p}identity (generation, source, key, body)'
 const onConflict = 'on conflict do nothing'
-
-/** Body digests kept per numbered source, to tell a reused number from a repeat. */
-const keptBodies = 4_096
 
 /** 'too-old': not known, but stated to be from a time of which something was forgotten. Recorded like a new one. */
 export type IdentityStatus = 'new' | 'seen' | 'reused' | 'too-old' | OnefoldError
@@ -45,7 +44,7 @@ export class IdentityWindows {
   readonly #wallMs: () => number
   readonly #windows = new Map<string, Window>()
   readonly #sources = new Map<string, number>()
-  readonly #sequences = new Map<string, SequenceSet>()
+  readonly #sequences: Sequences
   readonly #filters: GenerationFilters
   readonly #collected = new CollectedGenerations()
   readonly #hash = new KeyHash()
@@ -61,6 +60,7 @@ export class IdentityWindows {
   constructor(statements: Statements, wallMs: () => number) {
     this.#statements = statements
     this.#filters = new GenerationFilters(statements)
+    this.#sequences = new Sequences(statements)
     this.#wallMs = wallMs
   }
 
@@ -160,6 +160,21 @@ export class IdentityWindows {
     return statuses
   }
 
+  /**
+   * Checks and records, in order, the numbers that outboxes gave. They need no window: each set is kept for ever. Undefined: none of
+   * these came by an outbox.
+   */
+  claimOutboxNumbers(
+    topic: string,
+    group: string,
+    envelopes: readonly Envelope[],
+  ): readonly (NumberStatus | undefined)[] | undefined {
+    const numbers = envelopes.map(outboxNumberOf)
+    if (numbers.every((number) => number === undefined)) return undefined
+    this.#dirty = true
+    return this.#sequences.claimOutboxNumbers(this.#window(topic, group).window, numbers, (name) => this.#source(name))
+  }
+
   /** A message published up to this time may have been received and forgotten. Undefined: nothing was. In a transaction. */
   forgottenMs(topic: string, group: string): number | undefined {
     return this.#window(topic, group).forgottenMs
@@ -205,7 +220,10 @@ export class IdentityWindows {
 
   #claimOne(window: Window, envelope: Envelope, topic: string): IdentityStatus {
     const source = this.#source(envelope.source)
-    if (envelope.sequence !== undefined) return this.#claimSequence(window.window, source, envelope, topic)
+    if (envelope.sequence !== undefined) {
+      this.#dirty = true
+      return this.#sequences.claim(window.window, source, envelope, topic)
+    }
     const key = idKey(envelope.id)
     const body = bodyDigest(envelope.json)
     const hash = this.#hash.of(key)
@@ -224,48 +242,6 @@ export class IdentityWindows {
     return this.#statements
       .sql('select body from {p}identity where generation = ? and source = ? and key = ?')
       .get<{ body: Uint8Array }>(generation, source, key)?.body
-  }
-
-  #claimSequence(window: number, source: number, envelope: Envelope, topic: string): IdentityStatus {
-    const sequence = envelope.sequence ?? 0n
-    const name = `${window}/${source}`
-    let set = this.#sequences.get(name)
-    if (set === undefined) {
-      const row = this.#statements
-        .sql('select ranges from {p}sequence where window = ? and source = ?')
-        .get<{ ranges: string }>(window, source)
-      set = SequenceSet.from(row?.ranges, { source: `${topic}/${envelope.source}` })
-      this.#sequences.set(name, set)
-    }
-    this.#dirty = true
-    const body = bodyDigest(envelope.json)
-    let added: 'new' | 'seen'
-    try {
-      added = set.add(sequence)
-    } catch (error) {
-      // The bound on gaps: refused, never dropped, and only this message.
-      if (error instanceof OnefoldError) return error
-      throw error
-    }
-    if (added === 'seen') {
-      const known = this.#statements
-        .sql('select body from {p}sequence_body where window = ? and source = ? and sequence = ?')
-        .get<{ body: Uint8Array }>(window, source, sequence)?.body
-      // Older than the digests kept: the number alone says it was received.
-      return known === undefined || sameBytes(known, body) ? 'seen' : 'reused'
-    }
-    this.#statements
-      .sql('insert into {p}sequence (window, source, ranges) values (?, ?, ?) on conflict do update set ranges = excluded.ranges')
-      .run(window, source, set.toStored())
-    this.#statements
-      .sql('insert into {p}sequence_body (window, source, sequence, body) values (?, ?, ?, ?)')
-      .run(window, source, sequence, body)
-    if (sequence % 64n === 0n) {
-      this.#statements
-        .sql('delete from {p}sequence_body where window = ? and source = ? and sequence < ?')
-        .run(window, source, sequence - BigInt(keptBodies))
-    }
-    return 'new'
   }
 
   #window(topic: string, group: string): Window {
@@ -354,10 +330,4 @@ function bumpWindowVersion(statements: Statements): number {
     )
     .get<{ value: number }>()
   return row?.value ?? -1
-}
-
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false
-  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false
-  return true
 }

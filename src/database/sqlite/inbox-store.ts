@@ -1,3 +1,4 @@
+import { claimStatus } from '../../inbox/claim-status.ts'
 import type { CheckpointStore, ClaimStatus, InboxStore, Progress, Subscription } from '../../inbox/inbox-store.ts'
 import type { Envelope } from '../../message.ts'
 import type { IdentityWindows } from './identity-windows.ts'
@@ -18,14 +19,17 @@ export class SqliteInboxStore implements InboxStore {
 
   claim(subscription: Subscription, envelopes: readonly Envelope[]): ClaimStatus[] {
     const number = this.#subscriptions.number(subscription)
-    const statuses = this.#windows.claim(subscription.topic, subscription.group, envelopes)
+    const { topic, group } = subscription
+    const numbers = this.#windows.claimOutboxNumbers(topic, group, envelopes)
+    const statuses = this.#windows.claim(topic, group, envelopes)
     // A parked message's identity is pinned: its generation may have been dropped while it waits for a person.
     const anyParked = this.#statements.sql('select 1 from {p}parked where subscription = ? limit 1').get(number) !== undefined
     return statuses.map((status, index): ClaimStatus => {
       const fresh = status === 'new' || status === 'too-old'
-      const parked = fresh && anyParked ? parkedStatus(this.#statements, number, envelopes[index] as Envelope) : undefined
+      const envelope = envelopes[index] as Envelope
+      const parked = fresh && anyParked ? parkedStatus(this.#statements, number, envelope) : undefined
       const answer = parked ?? status
-      return answer === 'reused' ? 'id-reused' : answer
+      return claimStatus(answer === 'reused' ? 'id-reused' : answer, numbers?.[index], envelope)
     })
   }
 

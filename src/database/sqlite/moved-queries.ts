@@ -85,8 +85,11 @@ const sources: Readonly<Record<string, SourceTable>> = {
   erasure: { from: '{p}erasure', keys: ['erasure'] },
 }
 
-/** Tables that hold nothing to be moved: names are written out in the target, and processes stay where they are. */
-export const leftBehind: readonly string[] = ['source', 'owner', 'member']
+/**
+ * Tables that hold nothing to be moved: names are written out in the target, processes stay where they are, and nobody goes on with the
+ * numbers of this file's outbox.
+ */
+export const leftBehind: readonly string[] = ['source', 'owner', 'member', 'outbox_series']
 /** What is called otherwise in the target. */
 export const renamed: Readonly<Record<string, string>> = { window: 'dedup_window' }
 

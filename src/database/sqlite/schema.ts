@@ -139,6 +139,17 @@ export const migrations: readonly string[] = [
 
   -- Not to be delivered before this time, where the broker is told so.
   alter table {p}outbox add column deliver_at_ms integer;
+  -- Where its topic puts it, and the order its topic keeps.
+  alter table {p}outbox add column partition integer not null default 0;
+  alter table {p}outbox add column ordered text not null default 'key';
+  -- Given by the relay before it is sent for the first time: number is the next of the series, without gaps.
+  alter table {p}outbox add column series text;
+  alter table {p}outbox add column number integer;
+  -- The broker will never take it: it waits here for somebody to look.
+  alter table {p}outbox add column refused_ms integer;
+  alter table {p}outbox add column refusal text;
+  -- A series is an incarnation of this database, a topic and a partition.
+  create table {p}outbox_series (series text primary key, last integer not null) strict, without rowid;
 
   -- Firings up to and including last_ms have been published or given up.
   create table {p}cron (

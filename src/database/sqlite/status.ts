@@ -17,7 +17,12 @@ export function readStatus(stores: SqliteStores, runtime: Runtime, file: string)
     .sql('select name, epoch, owner from {p}lease')
     .all<{ name: string; epoch: number; owner: number | null }>())
     leases.set(lease.name, lease)
-  const oldestOutbox = statements.sql('select appended_ms from {p}outbox order by outbox limit 1').get<{ appended_ms: number }>()
+  const outbox = statements
+    .sql(
+      `select count(*) filter (where refused_ms is null) as unsent, count(refused_ms) as refused,
+         min(appended_ms) filter (where refused_ms is null) as oldest from {p}outbox`,
+    )
+    .get<{ unsent: number; refused: number; oldest: number | null }>()
   const moved = movedMark(statements)
   return {
     database: {
@@ -45,8 +50,9 @@ export function readStatus(stores: SqliteStores, runtime: Runtime, file: string)
     scheduled: statements.sql('select count(*) as n from {p}schedule').get<{ n: number }>()?.n ?? 0,
     schedules: stores.cron.list().map((schedule) => ({ ...schedule, nextMs: null })),
     outbox: {
-      unsent: statements.sql('select count(*) as n from {p}outbox').get<{ n: number }>()?.n ?? 0,
-      oldestAgeMs: oldestOutbox === undefined ? null : nowMs - oldestOutbox.appended_ms,
+      unsent: outbox?.unsent ?? 0,
+      oldestAgeMs: outbox?.oldest == null ? null : Math.max(0, nowMs - outbox.oldest),
+      refused: outbox?.refused ?? 0,
     },
     dedupWindows: readWindows(stores, nowMs),
   }

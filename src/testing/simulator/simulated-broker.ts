@@ -2,9 +2,14 @@ import type { Assignment, Broker, SubscribeOptions } from '../../broker/broker.t
 import { OnefoldError } from '../../errors.ts'
 import type { BrokerCard } from '../../guarantee/card.ts'
 import type { Envelope, Receipt } from '../../message.ts'
+import { outboxNumberOf } from '../../outbox-number.ts'
 import type { AnyTopic } from '../../topic.ts'
 import type { BrokerWorld, Member } from './broker-world.ts'
 import type { Incarnation } from './world.ts'
+
+const firstRefused = 'the first is refused, the others are taken'
+
+const busy = (): OnefoldError => new OnefoldError('DATABASE_BUSY', 'the simulated broker refuses.', { retry: 'later' })
 
 /** One process's client of the simulated broker. */
 export class SimulatedBroker implements Broker {
@@ -24,6 +29,7 @@ export class SimulatedBroker implements Broker {
         redelivery: personality === 'queue' ? 'also what was settled' : 'what was not settled',
         'may hold duplicates': personality !== 'log',
         'recognises repeats': false,
+        'keeps order when it refuses': personality === 'log',
         'gives offsets': personality !== 'queue',
         'delayed delivery': false,
         'acknowledged means on disk': true,
@@ -49,11 +55,16 @@ export class SimulatedBroker implements Broker {
           'refused',
           ...(personality === 'log' ? [] : ['taken, answer lost']),
           'frozen before it',
+          // Of what a producer sends itself, its order is its own to look after.
+          ...(personality !== 'log' && envelopes.length > 1 && outboxNumberOf(envelopes[0] as Envelope) !== undefined
+            ? [firstRefused]
+            : []),
         ],
         begin: (fault) => {
           if (fault === 'killed before it is taken') return world.crash(this.#self, `before ${topic.name} took it`)
-          if (fault === 'refused')
-            return reject(new OnefoldError('DATABASE_BUSY', 'the simulated broker refuses.', { retry: 'later' }))
+          if (fault === 'refused') return reject(busy())
+          const refused = fault === firstRefused ? 1 : 0
+          if (refused > 0) world.tell(this.#self, `sends to ${topic.name}; the first is refused, the others are taken`)
           // A log that holds each message once knows its producer's repeats.
           const known =
             personality === 'log'
@@ -61,7 +72,7 @@ export class SimulatedBroker implements Broker {
               : undefined
           this.#broker.append(
             topic,
-            envelopes.filter(({ id }) => {
+            envelopes.slice(refused).filter(({ id }) => {
               const repeat = known?.has(`${topic.name} ${id}`) === true
               known?.add(`${topic.name} ${id}`)
               return !repeat
@@ -72,7 +83,7 @@ export class SimulatedBroker implements Broker {
             world.tell(this.#self, `sends to ${topic.name}; it is taken, and the answer is lost`)
             return reject(new OnefoldError('COMMIT_UNKNOWN', 'no answer (simulated).', { outcome: 'unknown', retry: 'later' }))
           }
-          resolve(envelopes.map(({ id, source }) => ({ status: 'accepted', id, source })))
+          resolve(envelopes.map(({ id, source }, index) => (index < refused ? busy() : { status: 'accepted', id, source })))
         },
       })
     })

@@ -72,7 +72,7 @@ describe('erased on PostgreSQL, wherever it is', () => {
       await log.append(record, [secret('one'), envelope('b1', 'b'), secret('two')])
       await log.append(record, [{ ...secret('later'), deliverAtMs: 9e9 }, envelope('b2', 'b', { deliverAtMs: 9e9 })])
       for (const topicName of ['orders', 'notes'])
-        await outbox.append(topicName, [
+        await outbox.append(topic(topicName), [
           { envelope: secret('out'), cause: undefined },
           { envelope: envelope('b3', 'b'), cause: undefined },
         ])
