@@ -126,10 +126,11 @@ export class Relay {
     const { runtime } = this.#options
     await new Promise<void>((resolve) => {
       const timer = runtime.after(idleMs, resolve)
-      this.#wake = () => {
+      const wake = (): void => {
         timer[Symbol.dispose]()
         resolve()
       }
+      this.#wake = wake
     })
     this.#wake = undefined
   }

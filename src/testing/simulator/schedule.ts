@@ -246,7 +246,10 @@ class Run {
     this.#world.current = self
     if (self.life > 1) this.#world.tell(self, 'starts again')
     const { app, inside, module } = appFor(context, self, database)
-    module[standIn] = () => this.#running()
+    // Not `x.y = () => …`, here and elsewhere: V8 takes that for a method and allocates it among what is old, where it would keep this
+    // life, and all it knows, until the next full collection.
+    const running = (): App<unknown> => this.#running()
+    module[standIn] = running
     this.#stoodFor.push(module)
     this.#apps.set(self, inside)
     started(self, app)
@@ -261,7 +264,8 @@ class Run {
 
   #startWorker(name: string): void {
     this.#life(name, (self, app) => {
-      self.stop = (how) => this.#stops.begin(self, app, how)
+      const stop: Incarnation['stop'] = (how) => this.#stops.begin(self, app, how)
+      self.stop = stop
       app.start().then(
         () => void this.#idle?.ask(self, app),
         (error: unknown) => {
