@@ -66,7 +66,7 @@ export class IdentityWindows {
 
   /** At BEGIN, when somebody else has committed since: only what others can change is looked at again. */
   refresh(): void {
-    this.#sequences.clear()
+    if (this.#sequences.size > 0) this.#sequences.clear()
     const version =
       this.#statements.sql("select value from {p}meta where name = 'window_version'").get<{ value: number }>()?.value ?? 0
     if (version !== this.#version) this.#windows.clear()
@@ -114,8 +114,10 @@ export class IdentityWindows {
 
   /** Before COMMIT. */
   flush(): void {
-    for (const [generation, { added, newestMs }] of this.#carried) this.#count(generation, added, newestMs)
-    this.#carried.clear()
+    if (this.#carried.size > 0) {
+      for (const [generation, { added, newestMs }] of this.#carried) this.#count(generation, added, newestMs)
+      this.#carried.clear()
+    }
     for (const window of this.#windows.values()) {
       if (window.added === 0) continue
       const rows = this.#count(window.current, window.added, window.newestMs)
