@@ -60,7 +60,7 @@ export class Relay {
     let waitMs = 0
     while (!signal.aborted) {
       try {
-        lease ??= await this.#take()
+        lease ??= await ownership.take('relay')
         if (lease === undefined) {
           await runtime.sleep(ownership.tickMs, signal)
           continue
@@ -79,12 +79,6 @@ export class Relay {
       }
     }
     if (lease !== undefined) await ownership.release(lease).catch(() => undefined)
-  }
-
-  async #take(): Promise<Lease | undefined> {
-    const { ownership } = this.#options
-    const { gone } = await ownership.members('relay')
-    return ownership.take('relay', { gone })
   }
 
   async #send(lease: Lease, rows: readonly OutboxRow[]): Promise<void> {
