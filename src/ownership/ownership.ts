@@ -71,8 +71,10 @@ export class Ownership {
       members: await ownership.members(membership),
       leases: await ownership.leases(leasePrefix),
     }))
-    const gone = new Set(this.#goneOf(owners))
-    return { live: members.filter((member) => !gone.has(member.id)), gone: [...gone], leases }
+    const gone = this.#goneOf(owners)
+    // In the order of owners, which is the same for everybody.
+    const live = owners.filter(({ id }) => members.includes(id) && !gone.includes(id))
+    return { live, gone, leases }
   }
 
   isMe(owner: bigint | undefined): boolean {
