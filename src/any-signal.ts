@@ -25,12 +25,13 @@ export class AnySignal implements Disposable {
     const already = this.#sources.find((source) => source.aborted)
     if (already !== undefined) controller.abort(already.reason)
     else {
-      this.#follow = () => {
+      const follow = (): void => {
         const reason: unknown = this.#sources.find((source) => source.aborted)?.reason
         this[Symbol.dispose]()
         controller.abort(reason)
       }
-      for (const source of this.#sources) source.addEventListener('abort', this.#follow, { once: true })
+      this.#follow = follow
+      for (const source of this.#sources) source.addEventListener('abort', follow, { once: true })
     }
     return controller.signal
   }

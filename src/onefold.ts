@@ -194,6 +194,7 @@ class OnefoldApp<Tx> implements App<Tx>, Simulable {
       await this.#scheduler.check()
       await this.#open()
       await this.#ownership.start()
+      this.#refuseIfStopped()
       for (const { topic, options: consumeOptions } of chosen) {
         const consumer = new Consumer(this.#consumerContext(topic, consumeOptions), consumeOptions)
         this.#consumers.push(consumer)
@@ -201,6 +202,8 @@ class OnefoldApp<Tx> implements App<Tx>, Simulable {
         if (this.#ownBroker)
           await this.#database.write((session) => session.topics.declare(topic), { what: `declare ${topic.name}` })
         await consumer.start()
+        // stop() has ended what there was by then: what began now would never end.
+        this.#refuseIfStopped()
       }
       const onError = (error: unknown): void =>
         this.#report({ kind: 'database-error', message: (error as Error)?.message ?? String(error), error })
@@ -311,8 +314,12 @@ class OnefoldApp<Tx> implements App<Tx>, Simulable {
     await this.#database.backup(file, options)
   }
 
-  async #open(): Promise<void> {
+  #refuseIfStopped(): void {
     if (this.#state === 'stopped') throw stopped()
+  }
+
+  async #open(): Promise<void> {
+    this.#refuseIfStopped()
     await this.#opened()
   }
 

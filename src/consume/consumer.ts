@@ -41,9 +41,10 @@ export class Consumer {
     const { calls } = options
     if (this.#declaredCalls.size === 0) return new ApplyStrategy(context, handler)
     // A slot that becomes free may be what a due message of any partition waits for.
-    slots.onFree = () => {
+    const freed = (): void => {
       for (const loop of this.#loops) loop.parkedChanged()
     }
+    slots.onFree = freed
     return new CallStrategy(context, handler, calls as Calls<unknown>, slots)
   }
 

@@ -15,8 +15,10 @@ export function duration(ms: number): string {
   return unit[0] === 'day' ? `${number(count)} ${count === 1 ? 'day' : 'days'}` : `${number(count)} ${unit[0]}`
 }
 
+const english = new Intl.NumberFormat('en-US')
+
 export function number(value: number): string {
-  return value.toLocaleString('en-US')
+  return english.format(value)
 }
 
 export function times(count: number): string {

@@ -74,7 +74,7 @@ export class Relay {
     let waitMs = 0
     while (!signal.aborted) {
       try {
-        lease ??= await this.#take()
+        lease ??= await ownership.take('relay')
         if (lease === undefined) {
           await runtime.sleep(ownership.tickMs, signal)
           continue
@@ -91,12 +91,6 @@ export class Relay {
       }
     }
     if (lease !== undefined) await ownership.release(lease).catch(() => undefined)
-  }
-
-  async #take(): Promise<Lease | undefined> {
-    const { ownership } = this.#options
-    const { gone } = await ownership.members('relay')
-    return ownership.take('relay', { gone })
   }
 
   /** Until nothing is left, or something must wait. */
@@ -149,10 +143,11 @@ export class Relay {
     const { runtime } = this.#options
     await new Promise<void>((resolve) => {
       const timer = runtime.after(idleMs, resolve)
-      this.#wake = () => {
+      const wake = (): void => {
         timer[Symbol.dispose]()
         resolve()
       }
+      this.#wake = wake
     })
     this.#wake = undefined
   }

@@ -36,10 +36,8 @@ export class LeasedTask {
     while (!signal.aborted) {
       let waitMs = everyMs
       try {
-        if (lease === undefined) {
-          const { gone } = await ownership.members(name)
-          lease = await ownership.take(name, { gone })
-        } else if (!(await ownership.holds(lease))) lease = undefined
+        if (lease === undefined) lease = await ownership.take(name)
+        else if (!(await ownership.holds(lease))) lease = undefined
         if (lease !== undefined) {
           const next = await step()
           if (next === true) waitMs = 5

@@ -54,6 +54,7 @@ export interface OwnershipStore {
    */
   guard(lease: Lease): Awaitable<void>
   owners(): Awaitable<readonly Owner[]>
-  members(membership: string): Awaitable<readonly Owner[]>
+  /** Who takes part, by their ids. */
+  members(membership: string): Awaitable<readonly bigint[]>
   leases(prefix: string): Awaitable<readonly LeaseRecord[]>
 }

@@ -1,6 +1,6 @@
 import type { Database } from '../database/database.ts'
 import type { Runtime } from '../runtime.ts'
-import type { Lease, Owner } from './ownership-store.ts'
+import type { Lease, LeaseRecord, Owner } from './ownership-store.ts'
 
 /**
  * This process as an owner: enrolled, kept alive by one small commit per quarter lease, and aware of who else is there.
@@ -58,12 +58,23 @@ export class Ownership {
     await this.#database.write((session) => session.ownership.resign(this.#id, [membership]), { what: `leave ${membership}` })
   }
 
-  /** Who takes part, this process included, without those known to be gone. */
-  async members(membership: string): Promise<{ live: readonly Owner[]; gone: readonly bigint[] }> {
-    const owners = await this.#database.read((stores) => stores.ownership.owners())
-    const members = await this.#database.read((stores) => stores.ownership.members(membership))
-    const gone = new Set(owners.filter((owner) => this.#isGone(owner)).map((owner) => owner.id))
-    return { live: members.filter((member) => !gone.has(member.id)), gone: [...gone] }
+  /**
+   * Who takes part, this process included, without those known to be gone, and who holds the leases whose names begin so. One look:
+   * every process asks again and again.
+   */
+  async members(
+    membership: string,
+    leasePrefix: string,
+  ): Promise<{ live: readonly Owner[]; gone: readonly bigint[]; leases: readonly LeaseRecord[] }> {
+    const { owners, members, leases } = await this.#database.read(async ({ ownership }) => ({
+      owners: await ownership.owners(),
+      members: await ownership.members(membership),
+      leases: await ownership.leases(leasePrefix),
+    }))
+    const gone = this.#goneOf(owners)
+    // In the order of owners, which is the same for everybody.
+    const live = owners.filter(({ id }) => members.includes(id) && !gone.includes(id))
+    return { live, gone, leases }
   }
 
   isMe(owner: bigint | undefined): boolean {
@@ -71,10 +82,13 @@ export class Ownership {
   }
 
   /** Looks before it tries, so that waiting for a lease costs reads only. */
-  async take(name: string, options: { gone?: readonly bigint[]; force?: boolean } = {}): Promise<Lease | undefined> {
+  async take(name: string, options: { force?: boolean } = {}): Promise<Lease | undefined> {
     const nowMs = this.#runtime.wallMs()
-    const owners = await this.#database.read((stores) => stores.ownership.owners())
-    const [record] = (await this.#database.read((stores) => stores.ownership.leases(name))).filter((lease) => lease.name === name)
+    const { owners, leases } = await this.#database.read(async ({ ownership }) => ({
+      owners: await ownership.owners(),
+      leases: await ownership.leases(name),
+    }))
+    const record = leases.find((lease) => lease.name === name)
     const holder = record?.owner === undefined ? undefined : owners.find((owner) => owner.id === record.owner)
     if (options.force !== true && holder !== undefined && holder.id !== this.#owner && !this.#isGone(holder)) return undefined
     // Ours, and nobody here knows of it: its COMMIT answered with an error, or what came after failed. No process has ended for that.
@@ -84,7 +98,7 @@ export class Ownership {
         session.ownership.take(name, this.#id, {
           nowMs,
           untilMs: nowMs + this.leaseMs,
-          gone: [...(options.gone ?? []), this.#id],
+          gone: [...this.#goneOf(owners), this.#id],
           force: options.force ?? false,
         }),
       { what: `take ${name}` },
@@ -116,6 +130,10 @@ export class Ownership {
     return this.#owner ?? -1n
   }
 
+  #goneOf(owners: readonly Owner[]): bigint[] {
+    return owners.filter((owner) => this.#isGone(owner)).map((owner) => owner.id)
+  }
+
   #isGone(owner: Owner): boolean {
     if (owner.id === this.#owner) return false
     return owner.untilMs < this.#runtime.wallMs() || this.#runtime.isAlive(owner.process) === 'dead'
@@ -124,7 +142,7 @@ export class Ownership {
   async #enroll(): Promise<void> {
     const nowMs = this.#runtime.wallMs()
     const owners = await this.#database.read((stores) => stores.ownership.owners())
-    const gone = owners.filter((owner) => this.#isGone(owner)).map((owner) => owner.id)
+    const gone = this.#goneOf(owners)
     this.#owner = await this.#database.write(
       async (session) => {
         await session.ownership.evict(gone)

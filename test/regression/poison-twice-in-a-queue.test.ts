@@ -8,7 +8,7 @@ import { prove } from '../../src/testing/index.ts'
  * given up, and before the broker heard of that the second ended the process: all began with the first again, for ever. `prove`
  * found it.
  */
-const forEver = '16:1'
+const forEver = '17:1'
 
 const orders = topic<{ id: string }>('orders', { id: (order) => order.id, order: 'none' })
 

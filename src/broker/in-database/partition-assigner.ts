@@ -64,11 +64,9 @@ export class PartitionAssigner {
   }
 
   async #tick(): Promise<void> {
-    const { ownership, database } = this.#options
-    const { live, gone } = await ownership.members(this.#membership)
-    const leases = new Map(
-      (await database.read((stores) => stores.ownership.leases(`${this.#membership}/`))).map((lease) => [lease.name, lease]),
-    )
+    const { ownership } = this.#options
+    const { live, gone, leases: records } = await ownership.members(this.#membership, `${this.#membership}/`)
+    const leases = new Map(records.map((lease) => [lease.name, lease]))
     for (let partition = 0; partition < this.#options.partitions; partition++) {
       const name = `${this.#membership}/${partition}`
       const lease = leases.get(name)
@@ -84,7 +82,7 @@ export class PartitionAssigner {
           gone.includes(lease.owner) ||
           !live.some((member) => member.id === lease.owner))
       ) {
-        await this.#take(partition, name, gone)
+        await this.#take(partition, name)
       } else if (lease !== undefined && ownership.isMe(lease.owner)) {
         // Its release failed. Nobody may take it as long as we live, so it is repeated until it succeeds.
         await ownership.release(lease)
@@ -92,9 +90,9 @@ export class PartitionAssigner {
     }
   }
 
-  async #take(partition: number, name: string, gone: readonly bigint[]): Promise<void> {
+  async #take(partition: number, name: string): Promise<void> {
     const { ownership, database, runtime, subscription, acknowledges, wakeups } = this.#options
-    const lease = await ownership.take(name, { gone })
+    const lease = await ownership.take(name)
     if (lease === undefined) return
     const number = String(partition)
     const checkpoint = await this.#options.from(number)

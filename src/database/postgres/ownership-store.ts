@@ -147,13 +147,9 @@ export class PostgresOwnershipStore implements OwnershipStore {
     )
   }
 
-  async members(membership: string): Promise<Owner[]> {
-    const rows = await this.#context.sql.rows(
-      `select o.owner, o.pid, o.host, o.started_at, o.until_ms from {s}.member m join {s}.owner o using (owner)
-       where m.membership = $1 order by o.owner`,
-      membership,
-    )
-    return rows.map(ownerOf)
+  async members(membership: string): Promise<bigint[]> {
+    const rows = await this.#context.sql.rows('select owner from {s}.member where membership = $1 order by owner', membership)
+    return rows.map((row) => bigintOf(row.owner))
   }
 
   async leases(prefix: string): Promise<LeaseRecord[]> {

@@ -36,6 +36,12 @@ export const erasedLease = ''
 /** The identity of a parked message, as `identityOf` writes it. */
 export const parkedIdentity = "iif(sequence is null, source || '/' || id, source || '#' || sequence)"
 
+const selectHistory = `select ${columns} from {p}call where subscription = ? and identity = ? order by name, round`
+const settleCall = `update {p}call set state = ?, settled_ms = ?, settled_by = ?, result = ?, error_name = ?, error_code = ?, error_message = ?
+  where subscription = ? and identity = ? and name = ? and round = ? and state in ('intent', 'unknown') and lease <> '${erasedLease}'`
+const selectOpenNames = `select distinct name from {p}call where subscription = ?1
+  and identity in (select ${parkedIdentity} from {p}parked where subscription = ?1) order by name`
+
 export class SqliteCallStore implements CallStore {
   readonly #statements: Statements
   readonly #subscriptions: Subscriptions
@@ -53,10 +59,7 @@ export class SqliteCallStore implements CallStore {
   history(subscription: Subscription, identity: string): CallRecord[] {
     const number = this.#subscriptions.find(subscription)
     if (number === undefined) return []
-    return this.#statements
-      .sql(`select ${columns} from {p}call where subscription = ? and identity = ? order by name, round`)
-      .all<CallRow>(number, identity)
-      .map(recordOf)
+    return this.#statements.sql(selectHistory).all<CallRow>(number, identity).map(recordOf)
   }
 
   intend(
@@ -113,11 +116,7 @@ export class SqliteCallStore implements CallStore {
     this.#statements.assertInTransaction()
     const error = 'error' in settlement ? settlement.error : undefined
     const { changes } = this.#statements
-      .sql(
-        `update {p}call set state = ?, settled_ms = ?, settled_by = ?, result = ?, error_name = ?, error_code = ?, error_message = ?
-         where subscription = ? and identity = ? and name = ? and round = ? and state in ('intent', 'unknown')
-           and lease <> '${erasedLease}'`,
-      )
+      .sql(settleCall)
       .run(
         settlement.state,
         nowMs,
@@ -148,10 +147,7 @@ export class SqliteCallStore implements CallStore {
     const number = this.#subscriptions.find(subscription)
     if (number === undefined) return []
     return this.#statements
-      .sql(
-        `select distinct name from {p}call where subscription = ?1
-         and identity in (select ${parkedIdentity} from {p}parked where subscription = ?1) order by name`,
-      )
+      .sql(selectOpenNames)
       .all<{ name: string }>(number)
       .map((row) => row.name)
   }

@@ -114,8 +114,10 @@ export class IdentityWindows {
 
   /** Before COMMIT. */
   flush(): void {
-    for (const [generation, { added, newestMs }] of this.#carried) this.#count(generation, added, newestMs)
-    this.#carried.clear()
+    if (this.#carried.size > 0) {
+      for (const [generation, { added, newestMs }] of this.#carried) this.#count(generation, added, newestMs)
+      this.#carried.clear()
+    }
     for (const window of this.#windows.values()) {
       if (window.added === 0) continue
       const rows = this.#count(window.current, window.added, window.newestMs)

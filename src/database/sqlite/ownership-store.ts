@@ -119,13 +119,11 @@ export class SqliteOwnershipStore implements OwnershipStore {
       .map(ownerOf)
   }
 
-  members(membership: string): Owner[] {
+  members(membership: string): bigint[] {
     return this.#statements
-      .sql(
-        'select o.owner, o.pid, o.host, o.started_at, o.until_ms from {p}member m join {p}owner o using (owner) where m.membership = ? order by o.owner',
-      )
-      .all<OwnerRow>(membership)
-      .map(ownerOf)
+      .sql('select owner from {p}member where membership = ? order by owner')
+      .all<{ owner: number }>(membership)
+      .map((row) => BigInt(row.owner))
   }
 
   leases(prefix: string): LeaseRecord[] {

@@ -19,6 +19,13 @@ import type { Statements } from './statements.ts'
 import { limited } from './statements.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
+const insertParked = `insert into {p}parked (subscription, partition, lane, state, due_ms, attempts, crashes, parked_ms, ${envelopeColumns})
+  values (?, ?, ?, ?, ?, ?, ?, ?, ${envelopePlaceholders})`
+const selectErased = `select 1 from {p}log where position = (select partition * ${offsetSpan} + ?1 from {p}partition join {p}topic t using (topic)
+  where t.name = ?2 and cast(number as text) = ?3) and source = ?4 and id = ?5 and type = '${erasedType}'`
+const selectDue = `select parked, state, due_ms, attempts, crashes, lane, ${envelopeSelect} from {p}parked
+  where subscription = ? and partition = ? and state = 'waiting' and due_ms <= ? order by due_ms, parked ${limited}`
+
 export class SqliteParkedStore implements ParkedStore {
   readonly #statements: Statements
   readonly #subscriptions: Subscriptions
@@ -37,10 +44,7 @@ export class SqliteParkedStore implements ParkedStore {
           ? { lane: message.lane, state: 'waiting', dueMs: nowMs }
           : message
       const { lastInsertRowid } = this.#statements
-        .sql(
-          `insert into {p}parked (subscription, partition, lane, state, due_ms, attempts, crashes, parked_ms, ${envelopeColumns})
-           values (?, ?, ?, ?, ?, ?, ?, ?, ${envelopePlaceholders})`,
-        )
+        .sql(insertParked)
         .run(
           number,
           partition,
@@ -68,14 +72,7 @@ export class SqliteParkedStore implements ParkedStore {
   /** Since it was read: what is left in the log has its identity. */
   #isErased(topic: string, partition: string, { envelope: { source, id }, offset }: NewParked): boolean {
     if (offset === undefined) return false
-    return (
-      this.#statements
-        .sql(
-          `select 1 from {p}log where position = (select partition * ${offsetSpan} + ?1 from {p}partition join {p}topic t using (topic)
-             where t.name = ?2 and cast(number as text) = ?3) and source = ?4 and id = ?5 and type = '${erasedType}'`,
-        )
-        .get(offset, topic, partition, source, id) !== undefined
-    )
+    return this.#statements.sql(selectErased).get(offset, topic, partition, source, id) !== undefined
   }
 
   due(
@@ -87,10 +84,7 @@ export class SqliteParkedStore implements ParkedStore {
     const number = this.#subscriptions.find(subscription)
     if (number === undefined) return []
     return this.#statements
-      .sql(
-        `select parked, state, due_ms, attempts, crashes, lane, ${envelopeSelect} from {p}parked
-         where subscription = ? and partition = ? and state = 'waiting' and due_ms <= ? order by due_ms, parked ${limited}`,
-      )
+      .sql(selectDue)
       .all<
         EnvelopeRow & {
           parked: number

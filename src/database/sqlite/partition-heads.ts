@@ -42,7 +42,7 @@ export class PartitionHeads {
   }
 
   clear(): void {
-    this.#heads.clear()
+    if (this.#heads.size > 0) this.#heads.clear()
     this.#undo.length = 0
   }
 }

@@ -21,7 +21,7 @@ export class Sequences {
 
   /** Others have committed, or something was rolled back. */
   clear(): void {
-    this.#sets.clear()
+    if (this.#sets.size > 0) this.#sets.clear()
   }
 
   /** A message that its producer numbers. */

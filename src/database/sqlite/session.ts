@@ -150,7 +150,7 @@ export class SqliteSession extends SqliteStores implements Session<SqliteTx>, Qu
     this.windows.committed()
     this.heads.clear()
     const topics = new Set(this.touched)
-    this.touched.clear()
+    if (topics.size > 0) this.touched.clear()
     this.#onCommit(this.othersCommitted ? undefined : topics)
   }
 

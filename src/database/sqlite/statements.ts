@@ -10,16 +10,37 @@ export const limited = 'limit ? + 0'
 /** Rows per statement, largest first: a call into SQLite costs more than a row. */
 export const bulkSizes = [32, 8, 1] as const
 
+interface Texts {
+  readonly full: Map<string, string>
+  /** Of inserts, by their head and by how many rows they insert. */
+  readonly bulks: Map<string, Map<number, string>>
+}
+
+/**
+ * By prefix. One string of each for all connections: one that is made anew is hashed, and compared with the one before, whenever
+ * its statement is looked for. As many as Onefold has statements.
+ */
+const textsByPrefix = new Map<string, Texts>()
+
+function textsOf(prefix: string): Texts {
+  let texts = textsByPrefix.get(prefix)
+  if (texts === undefined) {
+    texts = { full: new Map(), bulks: new Map() }
+    textsByPrefix.set(prefix, texts)
+  }
+  return texts
+}
+
 /** One connection's view of Onefold's tables: `{p}` in SQL becomes the configured prefix. */
 export class Statements {
   connection: SqliteConnection
   readonly prefix: string
-  readonly #texts = new Map<string, string>()
-  readonly #bulks = new Map<string, Map<number, string>>()
+  readonly #texts: Texts
 
   constructor(connection: SqliteConnection, prefix: string) {
     this.connection = connection
     this.prefix = prefix
+    this.#texts = textsOf(prefix)
   }
 
   /** Where the transaction has ended under a handler that did not notice, a write would commit by itself. */
@@ -46,10 +67,11 @@ export class Statements {
   }
 
   #bulk(head: string, columns: number, size: number, tail: string): SqliteStatement {
-    let bySize = this.#bulks.get(head)
+    const { bulks } = this.#texts
+    let bySize = bulks.get(head)
     if (bySize === undefined) {
       bySize = new Map()
-      this.#bulks.set(head, bySize)
+      bulks.set(head, bySize)
     }
     let text = bySize.get(size)
     if (text === undefined) {
@@ -66,10 +88,11 @@ export class Statements {
   }
 
   sql(text: string): SqliteStatement {
-    let full = this.#texts.get(text)
+    const texts = this.#texts.full
+    let full = texts.get(text)
     if (full === undefined) {
       full = text.replaceAll('{p}', this.prefix)
-      this.#texts.set(text, full)
+      texts.set(text, full)
     }
     return this.connection.prepare(full)
   }

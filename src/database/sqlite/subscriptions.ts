@@ -33,6 +33,6 @@ export class Subscriptions {
   }
 
   forget(): void {
-    this.#numbers.clear()
+    if (this.#numbers.size > 0) this.#numbers.clear()
   }
 }

@@ -23,8 +23,9 @@ export class SqliteTopicStore implements TopicStore {
   }
 
   forget(): void {
-    this.#records.clear()
-    this.#declared.clear()
+    // To clear what is empty costs as much as to make it anew, and every commit of others has this done.
+    if (this.#records.size > 0) this.#records.clear()
+    if (this.#declared.size > 0) this.#declared.clear()
   }
 
   declare(topic: AnyTopic): SqliteTopicRecord {

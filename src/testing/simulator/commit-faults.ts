@@ -48,7 +48,7 @@ export function fewerPartitions(
   reduced = new Map<AnyTopic, AnyTopic>(),
 ): void {
   const declare = topics.declare.bind(topics)
-  topics.declare = (topic) => {
+  const declareSmall: typeof declare = (topic) => {
     let small = reduced.get(topic)
     if (small === undefined) {
       small = { ...topic, settings: { ...topic.settings, partitions: Math.min(most, topic.settings.partitions ?? most) } }
@@ -56,12 +56,13 @@ export function fewerPartitions(
     }
     return declare(small)
   }
+  topics.declare = declareSmall
 }
 
 /** What was done inside a savepoint that is undone has not been done. */
 export function undoneWithSavepoints(session: Pick<Session<unknown>, 'savepoint'>, log: TransactionLog, of: unknown): void {
   const savepoint = session.savepoint.bind(session)
-  session.savepoint = <R>(work: () => Awaitable<R>): Awaitable<R> => {
+  const undoable = <R>(work: () => Awaitable<R>): Awaitable<R> => {
     const mark = log.mark(of)
     const undo = (error: unknown): never => {
       log.undoTo(of, mark)
@@ -74,6 +75,7 @@ export function undoneWithSavepoints(session: Pick<Session<unknown>, 'savepoint'
       return undo(error)
     }
   }
+  session.savepoint = undoable
 }
 
 /** Whoever is dead hears nothing any more. */

@@ -3,6 +3,7 @@ import type { AppEvent } from '../../event.ts'
 import type { Operation } from '../history.ts'
 import type { Conditions } from './conditions.ts'
 import type { DeadlyMessages } from './deadly-messages.ts'
+import { consumersOf } from './declarations.ts'
 import type { OutsideWorld } from './outside-world.ts'
 import { endedProcess, settleUnknown, simulated } from './person.ts'
 import type { Subject } from './subject.ts'
@@ -38,7 +39,7 @@ export class People {
 
   constructor(options: PeopleOptions) {
     this.#options = options
-    const skipping = options.subject.make().blueprint.consumers.filter((one) => one.options.onExhausted === 'skip')
+    const skipping = consumersOf(options.subject).filter((one) => one.options.onExhausted === 'skip')
     this.#skips = new Set(skipping.map((one) => `${one.topic.name}/${one.options.group}`))
   }
 

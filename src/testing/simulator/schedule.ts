@@ -3,8 +3,6 @@ import type { Simulable } from '../../app-blueprint.ts'
 import { standIn } from '../../app-blueprint.ts'
 import { isOnefoldError } from '../../errors.ts'
 import type { AppEvent } from '../../event.ts'
-import { checkAll } from '../checkers/check-all.ts'
-import type { CheckOptions } from '../checkers/violation.ts'
 import type { Operation } from '../history.ts'
 import { bookkeeping } from './bookkeeping.ts'
 import { BrokerWorld } from './broker-world.ts'
@@ -18,6 +16,7 @@ import { consumersOf } from './declarations.ts'
 import { SimulationEscape, UnhandledRejection } from './escape.ts'
 import type { FinalState } from './final-state.ts'
 import { finalState } from './final-state.ts'
+import { judged } from './judged-histories.ts'
 import { IdleWatch, OrderlyStops } from './orderly-ends.ts'
 import { OutsideWorld } from './outside-world.ts'
 import { People } from './people.ts'
@@ -246,7 +245,10 @@ class Run {
     this.#world.current = self
     if (self.life > 1) this.#world.tell(self, 'starts again')
     const { app, inside, module } = appFor(context, self, database)
-    module[standIn] = () => this.#running()
+    // Not `x.y = () => …`, here and elsewhere: V8 takes that for a method and allocates it among what is old, where it would keep this
+    // life, and all it knows, until the next full collection.
+    const running = (): App<unknown> => this.#running()
+    module[standIn] = running
     this.#stoodFor.push(module)
     this.#apps.set(self, inside)
     started(self, app)
@@ -261,7 +263,8 @@ class Run {
 
   #startWorker(name: string): void {
     this.#life(name, (self, app) => {
-      self.stop = (how) => this.#stops.begin(self, app, how)
+      const stop: Incarnation['stop'] = (how) => this.#stops.begin(self, app, how)
+      self.stop = stop
       app.start().then(
         () => void this.#idle?.ask(self, app),
         (error: unknown) => {
@@ -346,7 +349,10 @@ class Run {
       ]
     }
     await database.addTo(this.history, published)
-    const violations: Violated[] = checkAll(this.history, this.#promises()).map(({ checker, what }) => ({ rule: checker, what }))
+    const violations: Violated[] = judged(subject, this.history).map(({ checker, what }) => ({
+      rule: checker,
+      what,
+    }))
     const wrongs = [...(await this.#stops.wrongs()), ...(this.#idle?.wrongs ?? [])]
     violations.push(...wrongs.map((what) => ({ rule: 'stop and idle', what })))
     violations.push(...this.#deadly.wrongs(await database.behind()).map((what) => ({ rule: 'attention', what })))
@@ -364,26 +370,5 @@ class Run {
     const differs = plain ? expected?.differs(state) : undefined
     if (differs !== undefined) violations.push({ rule: 'same end', what: differs })
     return violations
-  }
-
-  #promises(): CheckOptions {
-    const consumers = consumersOf(this.#options.subject)
-    const each = <T>(value: (consumer: (typeof consumers)[number]) => T): Record<string, T> =>
-      Object.fromEntries(consumers.map((consumer) => [consumer.options.group, value(consumer)]))
-    const calls = consumers.flatMap(({ options }) => Object.entries((options.calls ?? {}) as Record<string, { rule: never }>))
-    return {
-      semantics: each(({ options }) => options.semantics ?? 'effectively-once'),
-      promises: {
-        repeatsRecognised: this.#broker === undefined,
-        order: each(({ topic }) => (topic.settings.order === 'none' ? 'none' : 'key')),
-        onExhausted: each(({ options }) => options.onExhausted ?? 'hold'),
-        calls: Object.fromEntries(
-          calls.map(([name, { rule }]) => [
-            name,
-            { rule, chargedOnce: this.#options.subject.honoursTokens || rule === 'ask-person' },
-          ]),
-        ),
-      },
-    }
   }
 }

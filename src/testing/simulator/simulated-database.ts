@@ -12,7 +12,7 @@ import { commitFaults, fewerPartitions, never, ofMessages, undoneWithSavepoints 
 import { SimulationEscape } from './escape.ts'
 import { readIn } from './reads.ts'
 import type { SqliteWorld } from './sqlite-world.ts'
-import { ProcessConnection, prefix, ReadingConnection } from './sqlite-world.ts'
+import { prefix, ReadingConnection, SessionConnection } from './sqlite-world.ts'
 import { fine, stopFaults } from './world.ts'
 import type { ProcessDatabaseOptions } from './world-database.ts'
 
@@ -21,12 +21,28 @@ export interface SimulatedDatabaseOptions extends ProcessDatabaseOptions {
   readonly neighbours: Set<SimulatedDatabase>
 }
 
+/** Its handlers' statements are asked of the database each time. */
+class SimulatedSession extends SqliteSession {
+  readonly #handlers: SessionConnection['handlers']
+  readonly #checkedSql = new Set<string>()
+
+  constructor(connection: SessionConnection, options: ConstructorParameters<typeof SqliteSession>[1]) {
+    super(connection, options)
+    this.#handlers = connection.handlers
+  }
+
+  override openTx(): { readonly tx: SqliteTx; close(): void } {
+    const tx = new TransactionHandle(this.#handlers, this.#checkedSql)
+    return { tx, close: () => tx.revoke() }
+  }
+}
+
 /** The database port of one simulated process, over real SQL: every commit is a place where the world may fail it. */
 export class SimulatedDatabase implements Database<SqliteTx> {
   readonly card = sqliteCard('simulated', 'FULL')
   readonly changes: Changes
   readonly #options: SimulatedDatabaseOptions
-  readonly #connection: ProcessConnection
+  readonly #connection: SessionConnection
   readonly #session: SqliteSession
   readonly #reader: SqliteStores
   readonly #listeners = new Set<(topics: ReadonlySet<string> | undefined) => void>()
@@ -37,9 +53,9 @@ export class SimulatedDatabase implements Database<SqliteTx> {
   constructor(options: SimulatedDatabaseOptions) {
     this.#options = options
     const { world, sqlite, self } = options
-    this.#connection = new ProcessConnection(sqlite, self)
+    this.#connection = new SessionConnection(sqlite, self)
     const stores = { prefix, wallMs: () => world.nowMs }
-    this.#session = new SqliteSession(this.#connection, { ...stores, onCommit: () => undefined })
+    this.#session = new SimulatedSession(this.#connection, { ...stores, onCommit: () => undefined })
     this.#reader = new SqliteStores(new ReadingConnection(sqlite, self), stores)
     fewerPartitions(this.#session, options.maxPartitions)
     undoneWithSavepoints(this.#session, options.log, self.worker)
@@ -197,18 +213,22 @@ export class SimulatedDatabase implements Database<SqliteTx> {
   }
 
   /** What is committed: while somebody's transaction is open, its end is waited for. */
-  async read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R> {
+  read<R>(work: (stores: Stores) => Awaitable<R>): Promise<R> {
     const { world, self } = this.#options
-    while (world.locked !== undefined && world.locked !== self) {
-      await new Promise<void>((resolve) => {
-        world.call({ owner: self, label: 'a read', locks: true, faults: [], begin: () => resolve() })
-      })
-    }
+    if (world.locked !== undefined && world.locked !== self) return this.#readLater(work)
     return readIn(this.#options, (look) => look(this.#reader), work)
   }
 
+  async #readLater<R>(work: (stores: Stores) => Awaitable<R>): Promise<R> {
+    const { world, self } = this.#options
+    await new Promise<void>((resolve) => {
+      world.call({ owner: self, label: 'a read', locks: true, faults: [], begin: () => resolve() })
+    })
+    return this.read(work)
+  }
+
   join<R>(tx: unknown, work: (session: Session<SqliteTx>) => Awaitable<R>): Awaitable<R> {
-    if (tx instanceof TransactionHandle && tx.isOn(this.#connection)) {
+    if (tx instanceof TransactionHandle && tx.isOn(this.#connection.handlers)) {
       tx.assertOpen()
       return work(this.#session)
     }

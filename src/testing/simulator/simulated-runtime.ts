@@ -34,10 +34,7 @@ export function simulatedRuntime(world: World, self: Incarnation, processes: rea
       let timer = world.timer(self, ms, again)
       return { [Symbol.dispose]: () => timer.cancel() }
     },
-    after(ms, task) {
-      const timer = world.timer(self, ms, task)
-      return { [Symbol.dispose]: () => timer.cancel() }
-    },
+    after: (ms, task) => world.timer(self, ms, task),
     defer: (task) => void world.timer(self, 0, task),
     process: { pid: self.pid, host: 'simulator', startedAt: String(self.pid) },
     isAlive: ({ pid }) => (processes.some((other) => other.pid === pid && !other.dead) ? 'alive' : 'dead'),

@@ -33,7 +33,16 @@ const leftNow = `
 const left = `${leftNow}
   union all select 'to be delivered later', count(*) from ${prefix}schedule having count(*) > 0`
 
-const withPrefix = (sql: string): string => sql.replaceAll('{p}', prefix)
+const prefixed = new Map<string, string>()
+
+function withPrefix(sql: string): string {
+  let text = prefixed.get(sql)
+  if (text === undefined) {
+    text = sql.replaceAll('{p}', prefix)
+    prefixed.set(sql, text)
+  }
+  return text
+}
 
 /**
  * One real SQLite database in memory, which all simulated processes share. Transactions are real; only one is open at a time,
@@ -131,15 +140,15 @@ export class SqliteWorld extends WorldDatabase {
   }
 
   #listed(sql: string): string {
-    return told(this.#ask<{ what: string; messages: number }>(sql))
+    return told(this.rows<{ what: string; messages: number }>(sql))
   }
 
   get needsPerson(): boolean {
-    return this.#ask(questions.forPerson).length > 0
+    return this.rows(questions.forPerson).length > 0
   }
 
   openTwice(): string | undefined {
-    return openTwiceText(this.#ask<{ topic: string; grp: string; id: string; times: number }>(questions.twice)[0])
+    return openTwiceText(this.rows<{ topic: string; grp: string; id: string; times: number }>(questions.twice)[0])
   }
 
   note(tx: unknown, fact: string): void {
@@ -150,17 +159,13 @@ export class SqliteWorld extends WorldDatabase {
     return this.rows(questions.waitsForGood, topic, id).length > 0
   }
 
+  /** Idle processes have it asked again and again; and of most tables nothing has been seen since another schedule asked. */
   rows<R>(sql: string, ...params: readonly (string | number)[]): R[] {
-    return this.connection.prepare(withPrefix(sql)).all<R>(...params)
+    return this.committedReads.prepare(withPrefix(sql)).all<R>(...params)
   }
 
   protected ask<R>(sql: string, ...params: readonly (string | number)[]): R[] {
     return this.rows(sql, ...params)
-  }
-
-  /** Idle processes have it asked again and again. */
-  #ask<R>(sql: string): R[] {
-    return this.committedReads.prepare(withPrefix(sql)).all<R>()
   }
 
   published(): Published[] {
@@ -210,6 +215,10 @@ export class ProcessConnection implements SqliteConnection {
   prepare(sql: string): SqliteStatement {
     if (this.#self.dead) throw new Error(`${this.#self} is dead`)
     if (sql === 'pragma data_version') return this.#version
+    return this.compiled(sql)
+  }
+
+  protected compiled(sql: string): SqliteStatement {
     this.#world.committedReads.runs(sql)
     return this.#world.connection.prepare(sql)
   }
@@ -235,6 +244,36 @@ export class ProcessConnection implements SqliteConnection {
   }
 
   close(): void {}
+}
+
+/** A process's connection for Onefold's own statements: what its transaction has not written to yet is as it is committed. */
+export class SessionConnection extends ProcessConnection {
+  /** The same for statements of the user's, whose rows are theirs to do with what they like. */
+  readonly handlers: SqliteConnection
+  readonly #reads: CommittedReads
+
+  constructor(world: SqliteWorld, self: Incarnation) {
+    super(world, self)
+    this.#reads = world.committedReads
+    this.handlers = new HandlersConnection(world, self, this)
+  }
+
+  protected override compiled(sql: string): SqliteStatement {
+    return this.#reads.prepareToRun(sql)
+  }
+}
+
+class HandlersConnection extends ProcessConnection {
+  readonly #session: SessionConnection
+
+  constructor(world: SqliteWorld, self: Incarnation, session: SessionConnection) {
+    super(world, self)
+    this.#session = session
+  }
+
+  override get inTransaction(): boolean {
+    return this.#session.inTransaction
+  }
 }
 
 /** A process's connection for reading what is committed. */

@@ -56,12 +56,27 @@ export interface Errand {
   run(): Promise<() => void>
 }
 
-interface Timer {
+class Timer implements Disposable {
   atMs: number
   readonly order: number
   readonly owner: Incarnation
   readonly fire: () => void
-  cancelled: boolean
+  cancelled = false
+
+  constructor(atMs: number, order: number, owner: Incarnation, fire: () => void) {
+    this.atMs = atMs
+    this.order = order
+    this.owner = owner
+    this.fire = fire
+  }
+
+  cancel(): void {
+    this.cancelled = true
+  }
+
+  [Symbol.dispose](): void {
+    this.cancelled = true
+  }
 }
 
 /** What happened, for the story of one schedule. */
@@ -131,14 +146,10 @@ export class World {
     if (!errand.owner.dead) this.#errands.push(errand)
   }
 
-  timer(owner: Incarnation, afterMs: number, fire: () => void): { cancel(): void } {
-    const timer: Timer = { atMs: this.nowMs + Math.max(0, afterMs), order: this.#timerOrder++, owner, fire, cancelled: false }
+  timer(owner: Incarnation, afterMs: number, fire: () => void): Disposable & { cancel(): void } {
+    const timer = new Timer(this.nowMs + Math.max(0, afterMs), this.#timerOrder++, owner, fire)
     if (!owner.dead) this.#timers.push(timer)
-    return {
-      cancel: () => {
-        timer.cancelled = true
-      },
-    }
+    return timer
   }
 
   crash(owner: Incarnation, when: string): void {
@@ -291,7 +302,7 @@ export class World {
     // A frozen process that only waits for an answer has no timer to wake it.
     for (const { owner } of this.#calls) if (owner.frozenUntilMs > this.nowMs) thawMs = Math.min(thawMs, owner.frozenUntilMs)
     if (thawMs <= nextMs && thawMs !== Number.POSITIVE_INFINITY) {
-      return { atMs: thawMs, order: 0, owner: this.#calls[0]?.owner as Incarnation, fire: () => undefined, cancelled: false }
+      return new Timer(thawMs, 0, this.#calls[0]?.owner as Incarnation, () => undefined)
     }
     if (next < 0) return undefined
     const found = this.#timers[next] as Timer
