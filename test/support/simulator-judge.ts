@@ -1,5 +1,6 @@
 /**
- * Proves the standard subjects over the source beside it, and writes what came of it in one line of JSON.
+ * Proves the standard subjects over the source beside it, and writes what came of it in one line of JSON; before that, empty lines as
+ * long as it gets on.
  *
  *   node simulator-judge.ts '{ "passes": [{ "deviations": 1, "maxSchedules": 200 }], "budgetMs": 20000 }'
  */
@@ -38,6 +39,7 @@ async function judge({ passes, budgetMs, subjects }: Search): Promise<Verdict> {
   const elapsedMs = (): number => Math.round(performance.now() - startedMs)
   const unknown = subjects?.find((name) => !standardSubjects.some((subject) => subject.name === name))
   if (unknown !== undefined) throw new Error(`there is no subject ${unknown}`)
+  const onProgress = (): void => void process.stdout.write('\n')
   let schedules = 0
   for (const pass of passes) {
     for (const { name, make, options, most } of standardSubjects) {
@@ -49,7 +51,7 @@ async function judge({ passes, budgetMs, subjects }: Search): Promise<Verdict> {
       try {
         const { worlds, ...given } = pass
         for (const replay of worlds === undefined ? [undefined] : everyWorld) {
-          const ways = replay === undefined ? {} : { replay }
+          const ways = replay === undefined ? { onProgress } : { onProgress, replay }
           schedules += (await prove(make, { ...options, ...given, ...ways, maxSchedules, budgetMs: leftMs })).schedules
         }
       } catch (error) {
