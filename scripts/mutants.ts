@@ -44,7 +44,8 @@ const { values } = parseArgs({
 })
 const search: Search = {
   passes: [{ deviations: 0, maxSchedules: 1, compare: false }, { deviations: 1, maxSchedules: 400 }, { worlds: true }],
-  budgetMs: 180_000,
+  // On a busy machine as many schedules take longer.
+  budgetMs: 900_000,
 }
 
 const nameOf = ({ file, line, source }: GeneratedMutant): string =>
