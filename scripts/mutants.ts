@@ -20,7 +20,7 @@ import { generateMutants } from '../test/support/generate-mutants.ts'
 import type { Search } from '../test/support/simulator-judge.ts'
 import { verdictOn } from '../test/support/simulator-verdict.ts'
 import { copySource } from '../test/support/source-copy.ts'
-import { whySurvives } from '../test/support/surviving-mutants.ts'
+import { inWords, whySurvives } from '../test/support/surviving-mutants.ts'
 
 /** What the simulator said of one mutant. */
 interface Look {
@@ -98,7 +98,7 @@ for (const { mutant, why } of mutants) {
   const { noticed, schedules, seconds, where, text } = look
   if (noticed === undefined && why === undefined) unexplained.push(`${where}  ${text}  (${mutant.rule})`)
   const mark = noticed === undefined ? '!' : '-'
-  const what = noticed ?? `survives ${schedules} schedules: ${why ?? 'and nobody has said why'}`
+  const what = noticed ?? `survives ${schedules} schedules: ${why === undefined ? 'and nobody has said why' : inWords(why)}`
   console.log(`${mark} ${seconds.toFixed(1).padStart(5)} s  ${where.padEnd(46)} ${text.slice(0, 60).padEnd(60)}  ${what}`)
 }
 const noticed = looks.filter((look) => look.noticed !== undefined)

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Session } from '../../../src/database/database.ts'
 import { sqlite } from '../../../src/database/sqlite/index.ts'
 import { nodeRuntime } from '../../../src/runtime/node-runtime.ts'
-import { subscription } from '../../support/parked-messages.ts'
+import { parked, subscription } from '../../support/parked-messages.ts'
 import { TemporaryFile } from '../../support/temporary.ts'
 
 const other = { ...subscription, group: 'other' }
@@ -71,4 +71,16 @@ test('a journal row is kept as long as its own topic and group remember: by no w
     insert into onefold_generation (generation, window, opened_ms) values (11, 1, 0), (12, 2, 0), (13, 3, 0)`)
   await intend(subscription, 's/a', ['charge'])
   expect(file.column('select generation from onefold_call')).toEqual([11])
+})
+
+test('the names that a group must not lose are those of its own messages that are not done', async () => {
+  const { write, intend } = await subject()
+  await intend(subscription, 's/open', ['charge'])
+  await intend(subscription, 's/done', ['retired'])
+  await intend(other, 's/open', ['ship'])
+  const names = await write(async (session) => {
+    await session.parked.park(subscription, '0', [parked('open', 'attention')], 1)
+    return session.calls.openNames(subscription)
+  })
+  expect(names).toEqual(['charge'])
 })
