@@ -4,7 +4,7 @@ import type { AnyCall, CallOutcome, Probe } from '../../src/index.ts'
 import { CallFailed, CallUnknown, call, TerminalError, topic } from '../../src/index.ts'
 import type { Context } from '../support/engines.ts'
 import { describeOnEngines, handler } from '../support/engines.ts'
-import { until } from '../support/until.ts'
+import { sleep, until } from '../support/until.ts'
 
 interface Order {
   readonly id: string
@@ -424,6 +424,27 @@ describeOnEngines('calls', (engine) => {
       await app.idle()
       expect(await store.effects()).toEqual(['aqs'])
       expect(made).toEqual({ quick: 1, slow: 2 })
+    })
+
+    test('an answer that comes long after that of another call is waited for all the same', async () => {
+      const store = await engine.store()
+      const app = store.app()
+      app.consume(orders, {
+        group: 'g',
+        calls: {
+          quick: call((_: Order) => 'q'),
+          slow: call(async (_: Order) => {
+            await sleep(150)
+            return 's'
+          }),
+        },
+        apply: ({ id }: Order, { tx, calls }) =>
+          store.write(tx, 'insert into effect values (?, 1)', `${id}${calls.quick}${calls.slow}`),
+      })
+      await app.start()
+      await app.publish(orders, { id: 'a' })
+      await app.idle()
+      expect(await store.effects()).toEqual(['aqs'])
     })
 
     test('messages without a key: none waits for another', async () => {

@@ -149,6 +149,30 @@ describeOnEngines('groups', (engine) => {
     expect(error.name).toMatch(/TimeoutError|OnefoldError/)
   })
 
+  test('idle waits for the groups that run here: not for what another has parked', async () => {
+    const store = await engine.store('')
+    const other = store.app()
+    let attempts = 0
+    other.consume(steps, {
+      group: 'other',
+      backoffMs: 60_000,
+      apply: () => {
+        attempts++
+        throw new Error('later')
+      },
+    })
+    await other.start()
+    await other.publish(steps, { id: 'x', key: 'k' })
+    await until(async () => (await other.groups.list()).some(({ parked }) => parked > 0), 'the parked message')
+    await other.stop()
+    const seen: string[] = []
+    const app = store.app()
+    app.consume(steps, 'g', collect(seen))
+    await app.start()
+    await app.idle()
+    expect([seen, attempts > 0]).toEqual([['x'], true])
+  })
+
   describe('removing a group', () => {
     test('is refused while it is consumed; afterwards it is gone, and the same name starts anew', async () => {
       const store = await engine.store('')

@@ -1,10 +1,12 @@
 /**
- * Proves the standard subjects over the source beside it, and writes what came of it in one line of JSON.
+ * Proves the standard subjects over the source beside it, and writes what came of it in one line of JSON: "hangs" where
+ * a schedule does not end.
  *
  *   node simulator-judge.ts '{ "passes": [{ "deviations": 1, "maxSchedules": 200 }], "budgetMs": 20000 }'
  */
 import type { ProveOptions } from '../../src/testing/index.ts'
 import { ProofFailed, prove } from '../../src/testing/index.ts'
+import { watchSchedules } from './endless-schedule.ts'
 import { standardSubjects } from './simulator-subjects.ts'
 
 /** How hard to look: every subject in the first pass, then every subject in the second, until something is found. */
@@ -33,7 +35,7 @@ const everyWorld = [0, 1].flatMap((partitions) =>
   ),
 )
 
-async function judge({ passes, budgetMs, subjects }: Search): Promise<Verdict> {
+async function judge({ passes, budgetMs, subjects }: Search, begun: () => void): Promise<Verdict> {
   const startedMs = performance.now()
   const elapsedMs = (): number => Math.round(performance.now() - startedMs)
   const unknown = subjects?.find((name) => !standardSubjects.some((subject) => subject.name === name))
@@ -46,10 +48,14 @@ async function judge({ passes, budgetMs, subjects }: Search): Promise<Verdict> {
       const maxSchedules = Math.min(pass.maxSchedules ?? Number.MAX_SAFE_INTEGER, most ?? Number.MAX_SAFE_INTEGER)
       const leftMs = budgetMs - elapsedMs()
       if (leftMs < 100) return { schedules, elapsedMs: elapsedMs() }
+      const reset = (): void => {
+        begun()
+        options.reset?.()
+      }
       try {
         const { worlds, ...given } = pass
         for (const replay of worlds === undefined ? [undefined] : everyWorld) {
-          const ways = replay === undefined ? {} : { replay }
+          const ways = replay === undefined ? { reset } : { reset, replay }
           schedules += (await prove(make, { ...options, ...given, ...ways, maxSchedules, budgetMs: leftMs })).schedules
         }
       } catch (error) {
@@ -64,6 +70,6 @@ async function judge({ passes, budgetMs, subjects }: Search): Promise<Verdict> {
 }
 
 if (import.meta.main) {
-  const verdict = await judge(JSON.parse(process.argv[2] ?? '{}') as Search)
+  const verdict = await judge(JSON.parse(process.argv[2] ?? '{}') as Search, watchSchedules())
   process.stdout.write(`${JSON.stringify(verdict)}\n`, () => process.exit(0))
 }

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { SqliteTx } from '../../src/database/sqlite/index.ts'
 import { sqlite } from '../../src/database/sqlite/index.ts'
-import type { App, CallOptions } from '../../src/index.ts'
+import type { App, CallOptions, Topic } from '../../src/index.ts'
 import { CallFailed, call, onefold, TerminalError, topic } from '../../src/index.ts'
 import type { ProveOptions } from '../../src/testing/index.ts'
 
@@ -33,7 +33,8 @@ const byId = { id: ({ id }: { id: string }) => id }
 const payments = topic<Payment>('payments', { ...byId, key: ({ account }) => account })
 const notes = topic<Note>('notes', { ...byId, key: ({ key }) => key })
 const tasks = topic<Task>('tasks', { ...byId, key: ({ key }) => key })
-const clicks = topic<Task>('clicks', { ...byId, order: 'none' })
+/** Whoever publishes says its id: two may say the same. */
+const clicks = topic<Omit<Task, 'id'>>('clicks', { order: 'none' })
 const counts = topic<Note>('counts', { ...byId, order: 'none' })
 const files = topic<{ readonly id: string; readonly lines: readonly Task[] }>('files', { ...byId, key: () => 'all' })
 const readings = topic<Task>('readings', { ...byId, key: ({ key }) => key })
@@ -52,6 +53,9 @@ function mark(tx: SqliteTx, name: string, id: string): void {
 
 /** Kills and lost answers say nothing about a message here, however many there are: the end must be that of a quiet run. */
 const patient = { maxCrashes: 100, backoffMs: 8, maxBackoffMs: 16 }
+/** What was done where no transaction undoes it. */
+const made: string[] = []
+const madeAnew = { reset: () => void made.splice(0) }
 const newApp = (): App<SqliteTx> => onefold({ database: sqlite('nowhere.db') })
 
 function ledger(): App<SqliteTx> {
@@ -101,17 +105,17 @@ const ledgerEnd = [
 const withoutReuse = ledgerWorkload.filter(({ data }) => data.amount !== 70)
 
 /** Called when its attempt fails after it has written and published. */
-function fail({ id, fails }: Task, attempt: number): void {
+function fail({ fails }: Pick<Task, 'fails'>, attempt: number, id: string): void {
   if (fails === 'for good') throw new TerminalError(`${id} can never be done`)
   if (typeof fails === 'number' && attempt <= fails) throw new Error(`attempt ${attempt} of ${id} fails`)
 }
 
-function failing(onExhausted: 'hold' | 'skip'): App<SqliteTx> {
+function failing(onExhausted: 'hold' | 'skip', maxAttempts = 4): App<SqliteTx> {
   const app = newApp()
   app.consume(tasks, {
     ...patient,
     group: 'work',
-    maxAttempts: 4,
+    maxAttempts,
     onExhausted,
     async apply(task, { tx, publish, attempt }) {
       mark(tx, task.key, task.id)
@@ -119,24 +123,28 @@ function failing(onExhausted: 'hold' | 'skip'): App<SqliteTx> {
       await undefined
       if (task.fails === 'at publish') for (const key of ['x', 'y']) publish(notes, { id: `twice ${task.id}`, key })
       if (task.fails === 'at COMMIT') tx.run('insert into child values (1)')
-      fail(task, attempt)
+      fail(task, attempt, task.id)
     },
   })
   return app
 }
 
-/** No transaction: what is promised is that nothing is lost and that keys keep their order. */
-function receiving(from: typeof tasks | typeof clicks): App<SqliteTx> {
+/** No transaction: what is promised is that nothing is lost, or twice, and that keys keep their order. */
+function receiving<D extends Pick<Task, 'fails'>>(
+  from: Topic<D>,
+  semantics: 'at-least-once' | 'at-most-once' = 'at-least-once',
+): App<SqliteTx> {
   const app = newApp()
   app.consume(from, {
     ...patient,
     group: 'send',
-    semantics: 'at-least-once',
+    semantics,
     concurrency: 2,
     maxAttempts: 4,
-    async receive(task, { attempt }) {
+    async receive(task, { message: { id }, attempt }) {
       await undefined
-      fail(task, attempt)
+      made.push(id)
+      fail(task, attempt, id)
     },
   })
   return app
@@ -153,8 +161,14 @@ const failingWorkload = [
   // Its first one waits for a person by then.
   { topic: tasks, data: { id: 't4', key: 'c', fails: 1e9 } },
 ]
+/** One of them more often than attempts are kept. */
+const oftenFailing = [
+  { topic: tasks, data: { id: 't1', key: 'a', fails: 'for good' as const } },
+  { topic: tasks, data: { id: 't2', key: 'b', fails: 22 } },
+]
 const refusedAtCommit = { topic: tasks, data: { id: 't8', key: 'e', fails: 'at COMMIT' as const } }
 const refusedAtPublish = { topic: tasks, data: { id: 't9', key: 'f', fails: 'at publish' as const } }
+const oftenEnd = ['attention dead-letter t1', 'done b: t2']
 const failingEnd = ['attention dead-letter t4', 'attention dead-letter t6', 'done a: t2', 'done b: t1 t3 t7']
 
 /** What is published with one commit comes in one batch. */
@@ -178,7 +192,7 @@ function batches(): App<SqliteTx> {
       for (const { data, attempt, publish } of items) {
         mark(tx, data.key, data.id)
         publish(notes, { id: `done ${data.id}`, key: data.key })
-        fail(data, attempt)
+        fail(data, attempt, data.id)
       }
     },
   })
@@ -210,10 +224,10 @@ function unordered(): App<SqliteTx> {
     ...patient,
     group: 'count',
     maxAttempts: 4,
-    apply(click, { tx, publish, attempt }) {
-      mark(tx, click.id, 'counted')
-      publish(counts, { id: `count ${click.id}`, key: click.key })
-      fail(click, attempt)
+    apply(click, { tx, publish, attempt, message: { id } }) {
+      mark(tx, id, 'counted')
+      publish(counts, { id: `count ${id}`, key: click.key })
+      fail(click, attempt, id)
     },
   })
   app.consume(counts, { ...patient, group: 'sum', apply: ({ id }, { tx }) => mark(tx, id, 'summed') })
@@ -221,10 +235,11 @@ function unordered(): App<SqliteTx> {
 }
 
 const unorderedWorkload = [
-  { topic: clicks, data: { id: 'c1', key: 'a', fails: 0 } },
-  { topic: clicks, data: { id: 'c2', key: 'a', fails: 3 } },
-  { topic: clicks, data: { id: 'c1', key: 'a', fails: 0 } },
-  { topic: clicks, data: { id: 'c3', key: 'b', fails: 'for good' as const } },
+  { topic: clicks, id: 'c1', data: { key: 'a', fails: 0 } },
+  { topic: clicks, id: 'c2', data: { key: 'a', fails: 3 } },
+  { topic: clicks, id: 'c1', data: { key: 'a', fails: 0 } },
+  { topic: clicks, id: 'c3', data: { key: 'b', fails: 'for good' as const } },
+  { topic: clicks, id: 'c4', data: { key: 'a', fails: 3 } },
 ]
 /** Nothing is published twice, so a window may forget it: each states one time. */
 const withoutRepeats = unorderedWorkload.toSpliced(2, 1)
@@ -239,8 +254,10 @@ const unorderedEnd = [
   'attention dead-letter c3',
   'done c1: counted',
   'done c2: counted',
+  'done c4: counted',
   'done count c1: summed',
   'done count c2: summed',
+  'done count c4: summed',
 ]
 
 function calling(whenUnknown: CallOptions<Payment, { id: string }>['whenUnknown']): App<SqliteTx> {
@@ -338,7 +355,6 @@ const refusals: Partial<ProveOptions> & { readonly alike: (line: string) => stri
   alike: (line) => line.replaceAll(/(o[13]):not/g, '$1:charge-$1'),
 }
 
-const made: string[] = []
 const once = (name: string) => (data: unknown) => {
   const id = `${name}-${(data as Payment).id}`
   made.push(id)
@@ -347,14 +363,26 @@ const once = (name: string) => (data: unknown) => {
 /** The other side acts again for a token it knows; without faults nobody asks it to. */
 const askedOnce: Partial<ProveOptions> = {
   honoursTokens: false,
-  reset: () => {
-    made.length = 0
-  },
+  ...madeAnew,
   outside: { charge: once('charge'), ship: once('ship') },
   invariants: {
     'each call is made once': () => made.length === 3,
     'nobody had to be asked': (state) => state.get('select 1 from onefold_attention') === undefined,
   },
+}
+
+/** Repeats and probes find out by themselves. */
+const neverAsked: Partial<ProveOptions> = {
+  invariants: {
+    'nobody is asked what became of a call': (state) =>
+      state.get("select 1 from onefold_attention where kind = 'unknown-outcome'") === undefined,
+  },
+}
+
+/** What is lost with a fault is not lost without one. */
+const receivedOnce: Partial<ProveOptions> = {
+  ...madeAnew,
+  invariants: { 'each message is received once': () => made.toSorted().join(' ') === 't1 t2 t3 t4 t5 t6 t7' },
 }
 
 const atTheEnd = `select 'account ' || account || ': ' || balance || ', by ' || entries as line from account
@@ -387,17 +415,26 @@ function subject(
 export const standardSubjects: readonly StandardSubject[] = [
   subject('ledger', ledger, ledgerWorkload, ledgerEnd),
   subject('failing, hold', () => failing('hold'), failingWorkload, failingEnd),
-  subject('call, repeat', () => calling('repeat'), callWorkload, callEnd),
+  subject('failing often, without faults', () => failing('hold', 23), oftenFailing, oftenEnd, { most: 1 }),
+  subject('call, repeat', () => calling('repeat'), callWorkload, callEnd, neverAsked),
   subject('call, ask-person', () => calling('ask-person'), callWorkload, callEnd, { honoursTokens: false }),
-  subject('call, probe', () => calling(never), callWorkload, callEnd),
+  subject('call, probe', () => calling(never), callWorkload, callEnd, neverAsked),
   subject('call, without faults', () => calling('repeat'), callWorkload, callEnd, { ...askedOnce, most: 1 }),
   subject('call, refused', refused, refusedWorkload, refusedEnd, refusals),
   subject('batches', batches, batchWorkload, batchEnd),
   subject('ledger, log with duplicates', ledger, withoutReuse, ledgerEnd, { broker: 'log with duplicates' }),
   subject('unordered, queue', unordered, unorderedWorkload, unorderedEnd, { ...neverLate, broker: 'queue' }),
   subject('unordered, queue, without repeats', unordered, withoutRepeats, unorderedEnd, { ...neverLate, broker: 'queue' }),
-  subject('receiving', () => receiving(tasks), failingWorkload, failingEnd.slice(0, 2)),
-  subject('receiving, queue', () => receiving(clicks), unorderedWorkload, unorderedEnd.slice(0, 1), { broker: 'queue' }),
+  subject('receiving', () => receiving(tasks), failingWorkload, failingEnd.slice(0, 2), madeAnew),
+  subject('receiving, at most once', () => receiving(tasks, 'at-most-once'), failingWorkload, [], madeAnew),
+  subject('receiving, at most once, without faults', () => receiving(tasks, 'at-most-once'), failingWorkload, [], {
+    ...receivedOnce,
+    most: 1,
+  }),
+  subject('receiving, queue', () => receiving(clicks), unorderedWorkload, unorderedEnd.slice(0, 1), {
+    ...madeAnew,
+    broker: 'queue',
+  }),
   subject(
     'failing, skip',
     () => failing('skip'),

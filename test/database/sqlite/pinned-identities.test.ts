@@ -22,8 +22,11 @@ const park = (file: WindowDatabase, envelope: Envelope, state: 'waiting' | 'atte
       file.nowMs,
     ),
   )
+const elsewhere = topic<unknown>('u', { partitions: 1 })
+const publishTo = (to: typeof subject, file: WindowDatabase, envelopes: readonly Envelope[]): Promise<readonly AppendStatus[]> =>
+  file.write(async (session) => session.log.append(await session.topics.declare(to), envelopes))
 const publish = (file: WindowDatabase, ...envelopes: Envelope[]): Promise<readonly AppendStatus[]> =>
-  file.write(async (session) => session.log.append(await session.topics.declare(subject), envelopes))
+  publishTo(subject, file, envelopes)
 /** So long that everything recorded before is forgotten. */
 const forget = (file: WindowDatabase): Promise<void> => file.run(14 * minuteMs)
 const identities = async (file: WindowDatabase): Promise<number> =>
@@ -96,6 +99,25 @@ describe('published into the database', () => {
     await forget(file)
     expect(await publish(file, { ...later, json: '{"other":1}' })).toEqual(['id-reused'])
     expect((await file.database.status()).scheduled).toBe(1)
+  })
+
+  test('another topic, source or id, or a number of its own, is another message, and a duplicate of one topic is none of another', async () => {
+    const file = await opened()
+    const deliverAtMs = file.nowMs + 365 * 24 * 60 * minuteMs
+    const [parked, later] = [published('parked', file.nowMs), { ...published('later', file.nowMs), deliverAtMs }]
+    await publish(file, parked, later, { ...published('numbered', file.nowMs), deliverAtMs, sequence: 1n })
+    await publishTo(elsewhere, file, [published('first', file.nowMs)])
+    await park(file, parked, 'waiting')
+    await forget(file)
+    expect(await publishTo(elsewhere, file, [parked, later])).toEqual(['accepted', 'accepted'])
+    const others = [{ ...later, source: 'other' }, published('other', file.nowMs), published('numbered', file.nowMs)]
+    expect(await publish(file, ...others)).toEqual(['accepted', 'accepted', 'accepted'])
+    expect(await publish(file, parked, later)).toEqual(['duplicate', 'duplicate'])
+    const { topics } = await file.database.status()
+    expect(topics.map(({ name, duplicates }) => [name, duplicates])).toEqual([
+      ['t', 2],
+      ['u', 0],
+    ])
   })
 
   test('what is nowhere any more is taken again, whatever time it states', async () => {
