@@ -32,6 +32,7 @@ describeClient('MikroORM', {
       close: () => orm.close(),
     })
   },
+  commit: (tx) => tx.commit(),
 })
 
 describe('fromMikroOrm', { timeout: 30_000 }, () => {
