@@ -93,6 +93,9 @@ export class ApplyHandler {
       close()
       throw error
     }
+    // Not once it has timed out: what it changes then is nobody's.
+    const { finish } = handle
+    if (finish !== undefined) result = Promise.resolve(result).then(() => (scope.open ? finish() : undefined))
     if (!isThenable(result)) {
       close()
       return this.#emit(session, outgoing, collect)

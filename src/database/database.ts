@@ -83,13 +83,20 @@ export interface Stores {
   readonly erasures: EraseStore
 }
 
+export interface OpenTx<Tx> {
+  readonly tx: Tx
+  close(): void
+  /** Where `tx` collects what a handler changes: writes it. To be called when the handler has ended; what it throws is the handler's. */
+  finish?(): Promise<void>
+}
+
 /** One open transaction. */
 export interface Session<Tx> extends Stores {
   /**
    * Hands out the user's handle. `close` revokes it: any later use throws `TX_CLOSED` and does nothing, so a write whose
    * `await` was forgotten cannot slip into somebody else's transaction.
    */
-  openTx(): { readonly tx: Tx; close(): void }
+  openTx(): OpenTx<Tx>
   /** All or nothing for `work`, inside the transaction. @throws `TRANSACTION_ENDED` when user SQL ended the transaction. */
   savepoint<R>(work: () => Awaitable<R>): Awaitable<R>
   /** True: this transaction has as many savepoints as are good for the database; what is done should be committed before more is. */

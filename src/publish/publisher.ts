@@ -124,6 +124,7 @@ export class Publisher<Tx> {
         }
         try {
           const result = await work({ tx: handle.tx, publish })
+          await handle.finish?.()
           open = false
           const ready: Outgoing[] = []
           for (const { topic, envelope } of outgoing) ready.push({ topic, envelope: await envelope, cause: undefined })

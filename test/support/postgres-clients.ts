@@ -43,6 +43,8 @@ export interface ClientOptions<Tx> {
   open(database: TemporaryPostgres): Client<Tx> | Promise<Client<Tx>>
   /** What becomes of a query that was begun and not awaited: it never runs, or it runs with its transaction. */
   readonly forgotten: 'never-runs' | 'runs'
+  /** The library's own way to commit, where `tx` has one. */
+  commit?(tx: NoInfer<Tx>): Promise<unknown>
 }
 
 export const clientTables = `
@@ -296,6 +298,71 @@ function appTests<Tx>(options: ClientOptions<Tx>): void {
     ])
     expect(await effects()).toEqual(['a', 'b', 'f', 'h'])
     expect((await published()).sort()).toEqual(['a', 'b', 'f', 'h'])
+  })
+
+  const ways = ['SQL', 'SQL, and its error is caught', ...(options.commit === undefined ? [] : ['a method of the library'])]
+  test.each(ways)(
+    'a handler that commits by %s: it alone waits for a person, what shares its commit is applied once',
+    async (by) => {
+      const { app, insert, end, effects, published } = await scene()
+      const ids = Array.from({ length: 40 }, (_, n) => `n${String(n).padStart(2, '0')}`)
+      const culprit = 'n30'
+      app.consume(notes, {
+        group: 'g',
+        maxAttempts: 2,
+        backoffMs: 1,
+        async apply({ id }, { tx, publish }) {
+          // Its key tells of a neighbour that is applied again.
+          await insert(tx, id)
+          publish(echoes, { of: id })
+          if (id !== culprit) return
+          const committed = by === 'a method of the library' ? options.commit?.(tx) : end(tx)
+          await (by === 'SQL, and its error is caught' ? Promise.resolve(committed).catch(() => undefined) : committed)
+        },
+      })
+      await app.publishMany(
+        notes,
+        ids.map((id) => ({ data: { id } })),
+      )
+      await app.start()
+      await until(async () => (await app.attention.list()).length > 0, 'the one that commits waits for a person', 15_000)
+      await app.idle()
+      const found = (await app.attention.list()).map((item) => [item.envelope.id, item.attempts, item.errorStack])
+      expect(found).toEqual([[culprit, 2, expect.stringContaining('the transaction ended')]])
+      const others = ids.filter((id) => id !== culprit)
+      expect(await effects()).toEqual(others)
+      expect((await published()).sort()).toEqual(others)
+    },
+  )
+
+  test('app.transaction whose work commits by SQL fails, and nothing of it is written', async () => {
+    const { app, insert, end, effects, published } = await scene()
+    for (const caught of [false, true]) {
+      const ended = app.transaction(async ({ tx, publish }) => {
+        await insert(tx, 'a')
+        publish(echoes, { of: 'a' })
+        const committed = Promise.resolve(end(tx))
+        await (caught ? committed.catch(() => undefined) : committed)
+      })
+      const error = await rejection(ended)
+      if (caught) expect(error).toMatchObject({ code: 'TRANSACTION_ENDED', outcome: 'not-applied' })
+      else expect(sqlState(error)).toBe('2D000')
+    }
+    expect(await effects()).toEqual([])
+    expect(await published()).toEqual([])
+  })
+
+  test('a transaction of the user that messages joined is committed by the user, by whatever means', async () => {
+    const at = await scene()
+    await at
+      .own(async (tx) => {
+        await at.insert(tx, 'a')
+        await at.app.publish(echoes, { of: 'a' }, { tx })
+        await at.end(tx)
+      })
+      .catch(() => undefined)
+    expect(await at.effects()).toEqual(['a'])
+    expect(await at.published()).toEqual(['a'])
   })
 
   test('publishing in a transaction of the user: sent if it commits, and only then', async () => {

@@ -221,6 +221,7 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
     how: Body,
   ): Promise<R> {
     const { transactions } = this.#options
+    const unitOfWork = options.handsOutTx === true ? transactions?.unitOfWork : undefined
     let session: PostgresSession<Tx> | undefined
     let result: { readonly value: R } | undefined
     let handedOut = false
@@ -233,7 +234,15 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
         handedOut = true
         statements.seen = false
         checked?.handedOut()
-        return this.#options.handle(open)
+        const handle = this.#options.handle(open)
+        if (unitOfWork === undefined) return handle
+        const finish = async (): Promise<void> => {
+          // What it writes belongs to this transaction, and to no other.
+          await checked?.verify()
+          await unitOfWork.flush(handle.tx)
+          unitOfWork.clear(handle.tx)
+        }
+        return { ...handle, finish }
       }
       removals = open.removals
       if (removals !== this.#removals) {
@@ -251,6 +260,7 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
         open: inOrder ? statements : undefined,
         openTx: handOut,
         verify: checked === undefined ? undefined : () => checked.verify(),
+        forget: unitOfWork === undefined ? undefined : () => unitOfWork.clear(open.tx as Tx),
         inOrder,
         ...how,
       })

@@ -166,6 +166,34 @@ export const migrations: readonly string[] = [
   end
   $$;
 
+  -- In a transaction that handlers write in, COMMIT is kept for Onefold: whoever else says it would commit effects without the proof that
+  -- they were applied. COMMIT executes what a cursor WITH HOLD has left to do, and this one fails, which rolls all of it back. A
+  -- cursor writes nothing, and is there whatever savepoint is rolled back to.
+  create function {s}.refuse_commit() returns void language plpgsql as $$
+  begin
+    raise exception using errcode = '2D000',
+      message = 'COMMIT is not for handlers: Onefold commits this transaction, together with the proof of what was applied';
+  end
+  $$;
+  create function {s}.hold_commit() returns boolean language plpgsql as $$
+  begin
+    execute 'declare onefold_holds_commit no scroll cursor with hold for select {s}.refuse_commit()';
+    return true;
+  end
+  $$;
+  -- The last statement before COMMIT. Answers the transaction's number, and does nothing where that is another (null: none is open).
+  create function {s}.free_commit(expected text) returns text language plpgsql as $$
+  declare
+    held refcursor := 'onefold_holds_commit';
+    current constant text := pg_current_xact_id_if_assigned()::text;
+  begin
+    if current = expected then
+      close held;
+    end if;
+    return current;
+  end
+  $$;
+
   -- Moves a checkpoint up, in the transaction of that number (null: in whichever this is), so that nothing is committed when a handler
   -- has ended that one.
   create function {s}.advance(wanted integer, wanted_partition text, reached bigint, more_applied bigint, more_suppressed bigint,

@@ -1,6 +1,6 @@
 import { isOnefoldError, OnefoldError } from '../../errors.ts'
 import type { Awaitable } from '../../message.ts'
-import type { Session, Stores } from '../database.ts'
+import type { OpenTx, Session, Stores } from '../database.ts'
 import { PostgresAttentionStore } from './attention-store.ts'
 import { PostgresCallStore } from './call-store.ts'
 import type { Execute } from './client.ts'
@@ -107,12 +107,14 @@ export class RunWithSavepoints extends OnefoldError {
   }
 }
 
-export type HandsOut<Tx> = () => { readonly tx: Tx; close(): void }
+export type HandsOut<Tx> = () => OpenTx<Tx>
 
 export interface SessionOptions<Tx> extends StoresOptions {
   readonly openTx: HandsOut<Tx>
   /** Where a handler may have ended the transaction. @throws OnefoldError `TRANSACTION_ENDED` */
   readonly verify?: (() => Promise<void>) | undefined
+  /** Where `tx` remembers what it has read and is to write: a savepoint was undone. */
+  readonly forget?: (() => void) | undefined
   /** Statements are executed in the order of the calls, also those of handlers, without being waited for. */
   readonly inOrder: boolean
   /** False: a failure of `savepoint` throws `RunWithSavepoints`. */
@@ -128,6 +130,7 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
   readonly #savepoints: boolean
   readonly #inOrder: boolean
   readonly #verify: (() => Promise<void>) | undefined
+  readonly #forget: (() => void) | undefined
   readonly openTx: HandsOut<Tx>
   readonly #mostMessages: number
   #ran = 0
@@ -141,6 +144,7 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
     this.#savepoints = options.savepoints
     this.#inOrder = options.inOrder
     this.#verify = options.verify
+    this.#forget = options.forget
     this.#mostMessages = options.savepoints ? Math.min(mostSavepoints, options.mostMessages) : options.mostMessages
     this.openTx = options.openTx
   }
@@ -167,6 +171,7 @@ export class PostgresSession<Tx> extends PostgresStores implements Session<Tx> {
     try {
       result = await work()
     } catch (error) {
+      this.#forget?.()
       await this.#undo(error)
       throw error
     }

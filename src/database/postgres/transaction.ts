@@ -216,7 +216,8 @@ export async function runWith<Tx, R>(
       const [row] = await execute(
         `select set_config('idle_in_transaction_session_timeout', $1, true),
            set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true), current_setting('transaction_isolation') as isolation,
-           (select value from ${options.schema}.meta where name = 'incarnation') as incarnation, ${limit(options)}${mark(options.schema)}`,
+           (select value from ${options.schema}.meta where name = 'incarnation') as incarnation, ${options.schema}.hold_commit(),
+           ${limit(options)}${mark(options.schema)}`,
         [String(idleInTransactionMs), options.lockTimeoutMs === undefined ? null : String(options.lockTimeoutMs)],
       ).catch((error) => {
         throw isUndefinedTable(error) ? otherDatabase(transactions.library, where) : error
@@ -232,7 +233,7 @@ export async function runWith<Tx, R>(
         life: begun.life,
         removals: textOrUndefined(row?.removals),
       })
-      await assertStillIn(execute, begun)
+      await assertStillIn(execute, begun, `select ${options.schema}.free_commit($1::text) as xid`, begun.xid)
       await options.runtime.reached?.('commit:before')
       done = true
       return worked
@@ -268,10 +269,15 @@ async function wasRolledBack({ client, schema }: RunOptions, begun: TransactionM
 }
 
 /** @throws OnefoldError `TRANSACTION_ENDED` when user SQL has ended the transaction, or left it failed. */
-async function assertStillIn(execute: Execute, { xid }: TransactionMark): Promise<void> {
+async function assertStillIn(
+  execute: Execute,
+  { xid }: TransactionMark,
+  look = 'select pg_current_xact_id_if_assigned()::text as xid',
+  ...parameters: readonly string[]
+): Promise<void> {
   let current: string
   try {
-    const [row] = await execute('select pg_current_xact_id_if_assigned()::text as xid')
+    const [row] = await execute(look, parameters)
     current = textOf(row?.xid)
   } catch (error) {
     if (isConnectionLost(error)) throw error

@@ -8,6 +8,16 @@ import type { Execute } from './client.ts'
 export interface Transactions<Tx> extends Joinable<Tx> {
   /** Begins at READ COMMITTED, runs `work`, commits when it resolves, and rolls back when it rejects. */
   run<R>(work: (tx: Tx) => Promise<R>): Promise<R>
+  /** Where `tx` collects changes, and writes them later. */
+  readonly unitOfWork?: UnitOfWork<Tx>
+}
+
+/** What a handler has changed is written before it has ended, so that it belongs to its own message, and to no other of the batch. */
+export interface UnitOfWork<Tx> {
+  /** Writes in the transaction what was collected. @throws whatever is wrong with it: that is the handler's failure. */
+  flush(tx: Tx): Promise<void>
+  /** Forgets what was collected, and what was read. */
+  clear(tx: Tx): void
 }
 
 /** A kind of transaction that statements of Onefold's can join, whoever began it. */

@@ -1,10 +1,13 @@
+import { sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/node-postgres'
 import { Pool } from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
-import { postgres } from '../../../src/database/postgres/index.ts'
+import { fromDrizzle, postgres } from '../../../src/database/postgres/index.ts'
 import { onefold, topic } from '../../../src/index.ts'
 import { pgbouncer, pgbouncerMissing } from '../../support/pgbouncer.ts'
 import { temporaryPostgres } from '../../support/postgres.ts'
 import { stopAfterwards } from '../../support/temporary.ts'
+import { until } from '../../support/until.ts'
 
 interface Note {
   readonly id: string
@@ -43,4 +46,32 @@ test('behind a pooler in transaction mode, two processes on few connections: eac
   const expected = [...all.map(({ data }) => data.id), 'own'].toSorted()
   expect((await ids('select id from effect')).toSorted()).toEqual(expected)
   expect((await ids("select id from onefold.message where topic = 'echoes'")).toSorted()).toEqual(expected)
+}, 30_000)
+
+test('behind a pooler in transaction mode a handler that says COMMIT is refused, and its connection serves others', async (context) => {
+  if (pgbouncerMissing !== undefined) context.skip(pgbouncerMissing)
+  const { url, pool: direct } = await temporaryPostgres()
+  await direct.query('create table effect (id text)')
+  const pool = new Pool({ connectionString: await pgbouncer(url), max: 4 })
+  onTestFinished(() => pool.end())
+  const transactions = fromDrizzle(drizzle({ client: pool }))
+  const app = stopAfterwards(
+    onefold({ database: postgres(pool, { transactions, migrations: 'apply', listen: false, pollMs: 50 }) }),
+  )
+  app.consume(notes, {
+    group: 'g',
+    maxAttempts: 1,
+    async apply({ id }, { tx }) {
+      await tx.execute(sql`insert into effect values (${id})`)
+      if (id === 'n7') await tx.execute(sql`commit`)
+    },
+  })
+  const all = Array.from({ length: 200 }, (_, number) => ({ data: { id: `n${number}` } }))
+  await app.publishMany(notes, all)
+  await app.start()
+  await until(async () => (await app.attention.list()).length > 0, 'the one that commits waits for a person', 15_000)
+  await app.idle()
+  expect((await app.attention.list()).map((item) => item.envelope.id)).toEqual(['n7'])
+  const others = all.map(({ data }) => data.id).filter((id) => id !== 'n7')
+  expect((await direct.query('select id from effect')).rows.map((row) => row.id).toSorted()).toEqual(others.toSorted())
 }, 30_000)

@@ -45,7 +45,9 @@ test.for(kinds)(
 // What V8 allocates among what is old keeps all it knows until the next full collection: see `running` in schedule.ts.
 test('a schedule that has ended is garbage of the young generation: its processes are not copied about by those after it', () => {
   const script = fileURLToPath(new URL('support/young-garbage.ts', import.meta.url))
-  const kibibytes = Number(execFileSync(process.execPath, ['--expose-gc', script], { encoding: 'utf8' }))
-  // 30; and 140 or more where one such function is left.
+  const measure = (): number => Number(execFileSync(process.execPath, ['--expose-gc', script], { encoding: 'utf8' }))
+  // 10 to 30; and 140 or more, each time, where one such function is left. On a busy machine a collection may begin where it disturbs.
+  let kibibytes = measure()
+  for (let again = 0; again < 3 && kibibytes >= 80; again++) kibibytes = measure()
   expect(kibibytes).toBeLessThan(80)
-}, 30_000)
+}, 60_000)

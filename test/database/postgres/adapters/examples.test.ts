@@ -1,5 +1,6 @@
 /** The examples of docs/postgresql.md, as they stand there. */
 import { readFileSync } from 'node:fs'
+import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { eq, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
@@ -9,7 +10,15 @@ import { Kysely, PostgresDialect } from 'kysely'
 import postgresJs from 'postgres'
 import { DataSource, EntitySchema } from 'typeorm'
 import { expect, onTestFinished, test } from 'vitest'
-import { fromDrizzle, fromKnex, fromKysely, fromPrisma, fromTypeOrm, postgres } from '../../../../src/database/postgres/index.ts'
+import {
+  fromDrizzle,
+  fromKnex,
+  fromKysely,
+  fromMikroOrm,
+  fromPrisma,
+  fromTypeOrm,
+  postgres,
+} from '../../../../src/database/postgres/index.ts'
 import type { App } from '../../../../src/index.ts'
 import { onefold, topic } from '../../../../src/index.ts'
 import { temporaryPostgres } from '../../../support/postgres.ts'
@@ -130,6 +139,20 @@ test('TypeORM', async () => {
   expect(await balances()).toEqual([['acc_0', 7]])
 })
 
+test('MikroORM', async () => {
+  const { pool, url, balances, applied } = await scene()
+  const Account = defineEntity({ name: 'account', properties: { id: p.text().primary(), balance: p.integer() } })
+  const orm = await MikroORM.init({ clientUrl: url, entities: [Account] })
+  onTestFinished(() => orm.close())
+  const app = onefold({ database: postgres(pool, { transactions: fromMikroOrm(orm) }) })
+  app.consume(payments, 'ledger', async (payment, { tx }) => {
+    const account = await tx.findOneOrFail(Account, payment.account)
+    account.balance += payment.amount
+  })
+  await applied(app)
+  expect(await balances()).toEqual([['acc_0', 7]])
+})
+
 test('Prisma', async () => {
   const { pool, url, balances, applied } = await scene()
   const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) })
@@ -152,7 +175,7 @@ test('the page shows what runs here, line by line', () => {
   const clients = page.slice(page.indexOf('## The client you write with'))
   const examples = [...clients.matchAll(/```ts\n\/\/ (.+)\n([\s\S]*?)```/g)]
   expect(examples.map(([, name]) => name)).toEqual([
-    ...['pg', 'postgres.js', 'Drizzle', 'Kysely', 'Knex', 'TypeORM', 'Prisma', 'in a transaction of your own'],
+    ...['pg', 'postgres.js', 'Drizzle', 'Kysely', 'Knex', 'TypeORM', 'MikroORM', 'Prisma', 'in a transaction of your own'],
   ])
   const source = readFileSync(new URL(import.meta.url), 'utf8')
   for (const [, name, code] of examples) {

@@ -34,6 +34,7 @@ describeClient('Knex', {
       close: () => knex.destroy(),
     })
   },
+  commit: async (tx) => tx.commit(),
 })
 
 describe('fromKnex', { timeout: 30_000 }, () => {

@@ -31,6 +31,7 @@ describeClient('TypeORM', {
       close: () => dataSource.destroy(),
     })
   },
+  commit: async (tx) => tx.queryRunner?.commitTransaction(),
 })
 
 describe('fromTypeOrm', () => {
