@@ -20,6 +20,7 @@ describeOnEngines('leases', (engine) => {
     const unlucky = Object.assign(Object.create(database) as typeof database, {
       open: database.open.bind(database),
       read: database.read.bind(database),
+      appendAtOnce: database.appendAtOnce?.bind(database),
       close: database.close.bind(database),
       insideTransaction: database.insideTransaction.bind(database),
       maintain: database.maintain.bind(database),

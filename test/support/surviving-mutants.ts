@@ -122,7 +122,7 @@ export const survivors: readonly Survivor[] = [
   equivalent('database/sqlite/ownership-store.ts', 'owner = ?', '{p}lease set owner = null where owner', byEpoch),
   equivalent('database/sqlite/ownership-store.ts', 'owner = ?', 'delete from {p}member where membership', byEpoch),
   equivalent('database/sqlite/ownership-store.ts', 'membership = ?', 'delete from {p}member where membership', byEpoch),
-  equivalent('database/sqlite/ownership-store.ts', 'm.membership = ?', '', byEpoch),
+  equivalent('database/sqlite/ownership-store.ts', 'membership = ?', 'select owner from {p}member where', byEpoch),
   equivalent(
     'database/sqlite/ownership-store.ts',
     'name = ?',
