@@ -37,7 +37,7 @@ import { Slots } from './slots.ts'
 import { Sql } from './sql.ts'
 import { readStatus } from './status.ts'
 import type { OpenTransaction, RunOptions } from './transaction.ts'
-import { Committed, runAtOnce, runOwn, runWith } from './transaction.ts'
+import { Committed, nameLife, runAtOnce, runOwn, runWith } from './transaction.ts'
 
 /** How often work is run again after it met another transaction, before the caller hears of it. */
 const mostConflicts = 10
@@ -318,9 +318,11 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
     try {
       return await runAtOnce(running, async (execute) => {
         const context = { ...reader.context, sql: new Sql(execute, running.schema), touched: new Set<string>() }
-        const statuses = await publishAtOnce(context, record, envelopes, call)
-        if (statuses !== undefined) changes.committed(context.touched)
-        return statuses
+        const published = await publishAtOnce(context, record, envelopes, call)
+        if (published === undefined) return undefined
+        changes.committed(context.touched)
+        if (published.nameless) await nameLife(running.client, running.schema).catch(() => undefined)
+        return published.statuses
       })
     } catch (error) {
       if (!isOnefoldError(error, 'COMMIT_UNKNOWN')) throw error

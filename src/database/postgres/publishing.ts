@@ -26,6 +26,12 @@ export interface AtOnce {
   readonly receipt: number
 }
 
+export interface PublishedAtOnce {
+  readonly statuses: AppendStatus[]
+  /** This life of the server has no name yet: see `nameLife`. */
+  readonly nameless: boolean
+}
+
 /**
  * What a program publishes by itself, in one statement that commits by itself (`publish` in schema.ts): one way to the server and back, where
  * BEGIN, the messages and COMMIT are three. `context`: of a connection without a transaction.
@@ -37,14 +43,15 @@ export async function publishAtOnce(
   record: PostgresTopicRecord,
   envelopes: readonly Envelope[],
   { removals, receipt }: AtOnce,
-): Promise<AppendStatus[] | undefined> {
+): Promise<PublishedAtOnce | undefined> {
   let others = envelopes.length
+  let nameless = false
   const publish: Recorder = async (dedup, inputs) => {
     const rows = inputs.map(({ envelope, key }) => appendRow(context, record, envelope, key))
     // What was known, and forgotten before its data could be compared, comes here again: it has been counted as a repeat.
     others -= rows.length
     const row = await context.sql.row(
-      `select coalesce(fresh, 'all') as fresh
+      `select coalesce(fresh, 'all') as fresh, nameless
        from {s}.publish($1::int, $2::int, $3::int, $4::text, $5::text, $6::bigint, $7::int, $8::int)`,
       record.topic,
       record.partitions,
@@ -56,12 +63,13 @@ export async function publishAtOnce(
       others,
     )
     others = 0
+    nameless ||= row?.nameless === true
     const isFresh = freshOf(row?.fresh)
     return { fresh: new Map(inputs.filter((_, place) => isFresh(place)).map(({ index }) => [index, 'new'])), forgot: false }
   }
   try {
     const { statuses } = await new Windows(context).claim(record.name, '', envelopes, publish)
-    return statuses.map((status) => appendStatus(record, status))
+    return { statuses: statuses.map((status) => appendStatus(record, status)), nameless }
   } catch (error) {
     if ((error as { readonly code?: unknown } | undefined)?.code === wantsTransaction) return undefined
     throw error

@@ -375,10 +375,10 @@ export const migrations: readonly string[] = [
   $$;
 
   -- append as a transaction of its own: what a program publishes by itself, in one call. All messages have an identity and a partition;
-  -- count: how many there are; others: repeats that are not among them. Raises OF001, and nothing is written, where more has to be looked
+  -- count: how many there are; others: repeats that are not among them. nameless: this life of the server has no name yet. Raises OF001, and nothing is written, where more has to be looked
   -- into, or where something was removed of which the caller remembers numbers.
   create function {s}.publish(wanted integer, known integer, wanted_dedup integer, removals text, messages text, receipt bigint,
-      count integer, others integer, out fresh text) language plpgsql set plan_cache_mode = force_generic_plan as $$
+      count integer, others integer, out fresh text, out nameless boolean) language plpgsql set plan_cache_mode = force_generic_plan as $$
   declare
     recorded bigint;
     written bigint;
@@ -388,6 +388,7 @@ export const migrations: readonly string[] = [
     if written <> recorded or (select m.value from {s}.meta m where m.name = 'removals') is distinct from publish.removals then
       raise exception using errcode = 'OF001', message = 'published in a transaction of several statements';
     end if;
+    nameless := not exists (select from {s}.server_life);
     if recorded <> publish.count + others then
       insert into {s}.duplicate (topic, count) values (wanted, publish.count + others - recorded);
     end if;
