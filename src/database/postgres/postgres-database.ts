@@ -29,7 +29,6 @@ import { openServer } from './open-server.ts'
 import { OpenStatements } from './open-statements.ts'
 import type { CheckedOptions } from './options.ts'
 import { goesThroughAgain } from './prepared-statements.ts'
-import type { AtOnce } from './publishing.ts'
 import { asIfAnswered, isPlain, publishAtOnce } from './publishing.ts'
 import type { HandsOut, StoresOptions } from './session.ts'
 import { PostgresSession, PostgresStores, RunWithSavepoints } from './session.ts'
@@ -313,12 +312,12 @@ export class PostgresDatabase<Tx> implements Database<Tx> {
     if (record === undefined || sinceXid === undefined || !this.appendsAtOnce(topic, envelopes)) return undefined
     const { reader, running, slots, changes } = opened
     let lost: unknown
-    const call: AtOnce = { removals: this.#removals, receipt: Math.floor(running.runtime.random() * 2 ** 53) }
+    const call = { removals: this.#removals, receipt: Math.floor(running.runtime.random() * 2 ** 53) }
     await slots.take()
     try {
-      return await runAtOnce(running, async (execute) => {
+      return await runAtOnce(running, async (execute, committed) => {
         const context = { ...reader.context, sql: new Sql(execute, running.schema), touched: new Set<string>() }
-        const published = await publishAtOnce(context, record, envelopes, call)
+        const published = await publishAtOnce(context, record, envelopes, { ...call, committed })
         if (published === undefined) return undefined
         changes.committed(context.touched)
         if (published.nameless) await nameLife(running.client, running.schema).catch(() => undefined)

@@ -24,6 +24,8 @@ export interface AtOnce {
   readonly removals: string | undefined
   /** A random number of this call: 0 to 2^53 - 1. */
   readonly receipt: number
+  /** Told when something has been written: whatever fails from then on does not undo it. */
+  readonly committed: () => void
 }
 
 export interface PublishedAtOnce {
@@ -42,9 +44,10 @@ export async function publishAtOnce(
   context: StoreContext,
   record: PostgresTopicRecord,
   envelopes: readonly Envelope[],
-  { removals, receipt }: AtOnce,
+  { removals, receipt, committed }: AtOnce,
 ): Promise<PublishedAtOnce | undefined> {
   let others = envelopes.length
+  let written = false
   let nameless = false
   const publish: Recorder = async (dedup, inputs) => {
     const rows = inputs.map(({ envelope, key }) => appendRow(context, record, envelope, key))
@@ -63,6 +66,8 @@ export async function publishAtOnce(
       others,
     )
     others = 0
+    written = true
+    committed()
     nameless ||= row?.nameless === true
     const isFresh = freshOf(row?.fresh)
     return { fresh: new Map(inputs.filter((_, place) => isFresh(place)).map(({ index }) => [index, 'new'])), forgot: false }
@@ -71,7 +76,7 @@ export async function publishAtOnce(
     const { statuses } = await new Windows(context).claim(record.name, '', envelopes, publish)
     return { statuses: statuses.map((status) => appendStatus(record, status)), nameless }
   } catch (error) {
-    if ((error as { readonly code?: unknown } | undefined)?.code === wantsTransaction) return undefined
+    if (!written && (error as { readonly code?: unknown } | undefined)?.code === wantsTransaction) return undefined
     throw error
   }
 }

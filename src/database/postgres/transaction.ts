@@ -164,31 +164,39 @@ export async function runOwn<R>(
 }
 
 /**
- * Runs statements that commit by themselves. Undefined: nothing was written, and the same in a transaction may go through.
+ * Runs statements that commit by themselves. `work` says when one has. Undefined: nothing was written, and the same in a transaction
+ * may go through.
  *
- * @throws OnefoldError `COMMIT_UNKNOWN` when the connection is lost: nobody knows the transaction's number. The server is waited for
- *   first, so that a repetition has somebody to talk to.
+ * @throws OnefoldError `COMMIT_UNKNOWN` when the connection is lost, for nobody knows the transaction's number, or when something fails
+ *   after a commit. The server is waited for first, so that a repetition has somebody to talk to.
  */
 export async function runAtOnce<R>(
   { client, runtime, where }: RunOptions,
-  work: (execute: Execute) => Promise<R>,
+  work: (execute: Execute, committed: () => void) => Promise<R>,
 ): Promise<R | undefined> {
   const connection = await client.connect().catch((error) => {
     throw explainError(error, where)
   })
-  let lost: unknown
+  let written = false
+  let broken = false
+  let unknown: unknown
   try {
-    return await work(connection.execute)
+    return await work(connection.execute, () => {
+      written = true
+    })
   } catch (error) {
-    if (isConflict(error) || goesThroughAgain(error)) return undefined
-    if (!isConnectionLost(error)) throw explainError(error, where)
-    lost = error
+    broken = isConnectionLost(error)
+    if (!written && !broken) {
+      if (isConflict(error) || goesThroughAgain(error)) return undefined
+      throw explainError(error, where)
+    }
+    unknown = error
   } finally {
-    connection.release(lost !== undefined)
+    connection.release(broken)
   }
   const until = runtime.monotonicMs() + askMs
   while (runtime.monotonicMs() < until && !(await answers(client))) await runtime.sleep(askEveryMs)
-  throw commitUnknown(lost, where)
+  throw commitUnknown(unknown, where)
 }
 
 const answers = (client: PostgresClient): Promise<boolean> =>

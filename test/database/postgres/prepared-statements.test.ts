@@ -98,6 +98,30 @@ test('DEALLOCATE ALL on a connection of the pool: no message fails for it', asyn
   expect(await app.attention.list()).toEqual([])
 })
 
+test('what fails after a publish has committed makes no duplicate of what it sent: receipts are those of the first time', async () => {
+  const { url } = await temporaryPostgres()
+  const pool = new Pool({ connectionString: url, max: 1 })
+  const app = stopAfterwards(onefold({ source: 'shop', database: postgres(pool, { migrations: 'apply' }) }))
+  onTestFinished(async () => {
+    await app.stop()
+    await pool.end()
+  })
+  const publish = async (...ids: string[]): Promise<string[]> =>
+    (
+      await app.publishMany(
+        notes,
+        ids.map((id) => ({ data: { id } })),
+      )
+    ).map(({ status }) => status)
+  for (let n = 0; n < 10; n++) await publish('known')
+  // The second statement of a publish that meets a known identity, and only that.
+  const { rows } = await pool.query("select name from pg_prepared_statements where statement like '%encode(i.body%'")
+  expect(rows).toHaveLength(1)
+  await pool.query(`deallocate ${rows[0].name}`)
+  expect(await publish('new', 'known', 'new')).toEqual(['accepted', 'duplicate', 'duplicate'])
+  expect((await pool.query('select id from onefold.message order by id')).rows.map((row) => row.id)).toEqual(['known', 'new'])
+})
+
 test('a table gets a column while its rows are read by a prepared statement: no message fails for it', async () => {
   const { url, pool } = await temporaryPostgres()
   const { app, publish, applied, prepared, attempts } = await ledgerOn(url)
